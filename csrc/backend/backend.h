@@ -1,0 +1,50 @@
+// The interface between the engine and whoever computes.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "batch/signature.h"
+#include "memory/block.h"
+#include "memory/tensor.h"
+
+namespace inferkit {
+
+// One output of one run. The engine fills `view.data` when it knows the shape beforehand and
+// wants the result there; else the backend allocates, fills `view` and keeps the memory alive
+// through `owner`.
+struct OutputSlot {
+  TensorView view;
+  BlockRef owner;
+};
+
+struct RunContext {
+  std::uint32_t instance = 0;  // 0 .. instances-1; no two concurrent runs share one
+  bool alone = true;           // nothing else was running when this run began
+};
+
+// A loaded model.
+// Threads: run() from any thread, at most one at a time per context.instance.
+// Blocks: run() computes. Throws: Error(model_load) from factories; Error(backend) and
+// Error(invalid_input) from run(), with the backend's own code.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  // As the model declares it; find_batch_axis() has been applied. The engine may refuse later.
+  [[nodiscard]] virtual const Signature& signature() const noexcept = 0;
+
+  // Facts for explain(), one line each, such as "onnxruntime 1.31.1 at ..., CPUExecutionProvider".
+  [[nodiscard]] virtual std::vector<std::string> notes() const = 0;
+
+  // inputs: as many as the signature has, in its order. outputs: likewise.
+  virtual void run(std::span<const TensorView> inputs, std::span<OutputSlot> outputs,
+                   const RunContext& context) = 0;
+
+  // After warm-up: false drops the many-threaded session kept for runs that are alone.
+  virtual void keep_alone_session(bool keep) = 0;
+};
+
+}  // namespace inferkit

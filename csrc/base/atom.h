@@ -1,0 +1,35 @@
+// What the protocols are templated on: std::atomic in production, the explorer's model in proofs.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "base/clock.h"
+#include "base/parker.h"
+
+namespace inferkit {
+
+// The production policy. A replacement offers the same four names.
+struct StdAtom {
+  template <class T>
+  using Atomic = std::atomic<T>;
+
+  static void wait(const Atomic<std::uint32_t>& word, std::uint32_t expected,
+                   TimeNs until) noexcept {
+    parker::wait(word, expected, until);
+  }
+  static void wake(const Atomic<std::uint32_t>& word, int count) noexcept {
+    parker::wake(word, count);
+  }
+  static void pause() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+  }
+};
+
+inline constexpr std::size_t kCacheLineBytes = 64;
+
+}  // namespace inferkit

@@ -1,0 +1,52 @@
+#include "batch/signature.h"
+
+#include <utility>
+
+#include "base/error.h"
+
+namespace inferkit {
+namespace {
+
+void fill_lane_dims(Signature& signature) {
+  signature.lane_dims.clear();
+  for (std::uint32_t input = 0; input < signature.inputs.size(); ++input) {
+    const Shape& shape = signature.inputs[input].shape;
+    for (std::uint32_t axis = signature.batched ? 1 : 0; axis < shape.rank(); ++axis) {
+      if (shape[axis] < 0) signature.lane_dims.push_back({input, axis});
+    }
+  }
+}
+
+// Empty when axis 0 of the tensor may count rows, else why it cannot.
+std::string obstacle(const char* side, const TensorSpec& spec) {
+  if (spec.shape.rank() == 0) return text(side, " '", spec.name, "' is a scalar");
+  if (spec.shape[0] >= 0) {
+    return text(side, " '", spec.name, "' has a fixed first dimension of ", spec.shape[0]);
+  }
+  return {};
+}
+
+}  // namespace
+
+void find_batch_axis(Signature& signature) {
+  std::string reason;
+  for (const TensorSpec& spec : signature.inputs) {
+    if (reason.empty()) reason = obstacle("input", spec);
+  }
+  for (const TensorSpec& spec : signature.outputs) {
+    if (reason.empty()) reason = obstacle("output", spec);
+  }
+  if (signature.inputs.empty()) reason = "the model has no inputs";
+  if (!reason.empty()) return refuse_batching(signature, std::move(reason));
+  signature.batched = true;
+  signature.reason = "the first dimension of every input and output is open";
+  fill_lane_dims(signature);
+}
+
+void refuse_batching(Signature& signature, std::string reason) {
+  signature.batched = false;
+  signature.reason = std::move(reason);
+  fill_lane_dims(signature);
+}
+
+}  // namespace inferkit
