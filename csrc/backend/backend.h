@@ -7,18 +7,10 @@
 #include <vector>
 
 #include "batch/signature.h"
-#include "memory/block.h"
+#include "memory/output_slot.h"
 #include "memory/tensor.h"
 
 namespace inferkit {
-
-// One output of one run. The engine fills `view.data` when it knows the shape beforehand and
-// wants the result there; else the backend allocates, fills `view` and keeps the memory alive
-// through `owner`.
-struct OutputSlot {
-  TensorView view;
-  BlockRef owner;
-};
 
 struct RunContext {
   std::uint32_t instance = 0;  // 0 .. instances-1; no two concurrent runs share one

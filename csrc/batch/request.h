@@ -1,0 +1,166 @@
+// One request: its state machine, what it asks for, and where its answer goes.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+
+#include "base/atom.h"
+#include "base/error.h"
+#include "batch/batch_result.h"
+#include "memory/block.h"
+#include "queue/inbox.h"
+
+namespace inferkit {
+
+//  free -> queued -> claimed -> done | failed
+//             |         |-> queued      (its batch failed: run again in a smaller one)
+//             |         '-> cancelled | expired | closed   (the run goes on, nobody takes the result)
+//             '-> cancelled | expired | closed
+enum class RequestState : std::uint8_t {
+  free,
+  queued,
+  claimed,
+  done,
+  failed,
+  cancelled,
+  expired,
+  closed
+};
+
+[[nodiscard]] constexpr bool is_terminal(RequestState state) noexcept {
+  return state >= RequestState::done;
+}
+
+// How a blocked caller sleeps (the futex word of its request).
+enum class WaitWord : std::uint32_t {
+  awake,   // nobody sleeps
+  parked,  // the caller sleeps
+  lead,    // the caller was handed a batch to run (Request::lead_lease)
+  done,    // final: look at the state
+  gone     // the caller left; nobody may be handed anything
+};
+
+template <class Atom>
+struct Request;
+
+// Where answers go when nobody blocks for them: an event loop's port, or the notifier.
+// Threads: push from any; the consumer drains `answers`. Owns: nothing. wake() never blocks.
+template <class Atom>
+class Sink {
+ public:
+  virtual ~Sink() = default;
+  virtual void wake() noexcept = 0;
+
+  // True when the consumer has to be woken.
+  [[nodiscard]] bool deliver(Request<Atom>* request) noexcept { return answers.push(request); }
+
+  Inbox<Atom, Request<Atom>> answers;
+};
+
+// Names a request that may have been recycled meanwhile.
+struct Handle {
+  std::uint32_t index = 0;
+  std::uint32_t generation = 0;
+};
+
+// A record of the slab. Two owners: the queue side (lanes, batch) and the sink side (the caller,
+// or the consumer of its Sink). Whoever wins a CAS out of a state does what belongs to the new one.
+// Threads: word and wait from any; the plain fields as each says.
+// Owns: its payload until it is freed, its result and error until both owners let go.
+template <class Atom>
+struct alignas(kCacheLineBytes) Request {
+  template <class T>
+  using Atomic = typename Atom::template Atomic<T>;
+
+  Atomic<std::uint64_t> word{0};  // generation << 32 | owners << 8 | state
+  Atomic<std::uint32_t> wait{0};
+  std::uint32_t index = 0;         // in the slab; constant
+  Request* next = nullptr;         // inbox, then mailbox; in between it belongs to nobody
+  Atomic<std::uint32_t> next_free{0};
+
+  // Written by the submitter before the push, read-only afterwards.
+  Sink<Atom>* sink = nullptr;  // null: a caller blocks for the answer
+  void* user = nullptr;        // the sink's own
+  std::uint32_t rows = 0;
+  std::int32_t priority = 0;
+  std::uint64_t lane_hash = 0;
+  std::uint64_t charged_bytes = 0;  // what was taken from the credits
+  TimeNs arrival = 0;
+  TimeNs deadline = kNever;
+  BlockRef payload;  // Payload (batch/payload.h): open dimensions, offsets, input bytes
+
+  // Written by the side that moves it out of claimed, before the CAS that says so.
+  ResultRef result;
+  std::uint32_t first_row = 0;
+  std::unique_ptr<Error> error;
+
+  // Wake chain and hand-over, published by `wait`.
+  Request* wake_next = nullptr;
+  std::uint32_t lead_lease = 0;
+
+  // --- the state machine -------------------------------------------------------------------
+
+  static constexpr std::uint64_t kOneOwner = 1ULL << 8;
+
+  [[nodiscard]] static RequestState state_of(std::uint64_t word) noexcept {
+    return static_cast<RequestState>(word & 0xff);
+  }
+  [[nodiscard]] static std::uint32_t generation_of(std::uint64_t word) noexcept {
+    return static_cast<std::uint32_t>(word >> 32);
+  }
+  // acquire: pairs with the CAS into a terminal state, whose writes the reader then sees.
+  [[nodiscard]] RequestState state() const noexcept {
+    return state_of(word.load(std::memory_order_acquire));
+  }
+  [[nodiscard]] Handle handle() const noexcept {
+    return {index, generation_of(word.load(std::memory_order_relaxed))};
+  }
+
+  // By the submitter, alone with the record. relaxed: the inbox push publishes it.
+  void open() noexcept {
+    const std::uint64_t generation = word.load(std::memory_order_relaxed) & ~0xffffffffULL;
+    wait.store(static_cast<std::uint32_t>(WaitWord::awake), std::memory_order_relaxed);
+    word.store(generation | 2 * kOneOwner | static_cast<std::uint64_t>(RequestState::queued),
+               std::memory_order_relaxed);
+  }
+
+  // By an owner. release: the answer written before is seen by who finds the new state;
+  // acquire: the winner may free what others wrote (the payload).
+  [[nodiscard]] bool move(RequestState from, RequestState to) noexcept {
+    std::uint64_t seen = word.load(std::memory_order_relaxed);
+    while (state_of(seen) == from) {
+      const std::uint64_t next = (seen & ~0xffULL) | static_cast<std::uint64_t>(to);
+      if (word.compare_exchange_weak(seen, next, std::memory_order_acq_rel,
+                                     std::memory_order_relaxed)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  // By a third party that owns nothing: the same CAS checks the generation and adds an owner,
+  // which the winner drops last.
+  [[nodiscard]] bool move_and_own(std::uint32_t generation, RequestState from,
+                                  RequestState to) noexcept {
+    std::uint64_t seen = word.load(std::memory_order_relaxed);
+    while (state_of(seen) == from && generation_of(seen) == generation) {
+      const std::uint64_t next =
+          ((seen & ~0xffULL) | static_cast<std::uint64_t>(to)) + kOneOwner;
+      if (word.compare_exchange_weak(seen, next, std::memory_order_acq_rel,
+                                     std::memory_order_relaxed)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  // True for the last owner, who must clear the record and return it to the slab.
+  [[nodiscard]] bool drop_owner() noexcept {
+    // acq_rel: our use of the record is over; the last one sees everybody's before it clears.
+    const std::uint64_t before = word.fetch_sub(kOneOwner, std::memory_order_acq_rel);
+    return ((before >> 8) & 0xff) == 1;
+  }
+};
+
+}  // namespace inferkit
