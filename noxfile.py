@@ -1,0 +1,171 @@
+"""One command each: nox -s lint | test | cpp | tsan | asan | bench | docs."""
+
+import os
+import platform
+import shutil
+import sys
+from pathlib import Path
+
+import nox
+
+ROOT = Path(__file__).parent
+BUILD = ROOT / "build"
+PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+BUILD_REQUIREMENTS = [*PYPROJECT["build-system"]["requires"], "build"]
+JOBS = str(os.cpu_count() or 1)
+
+nox.needs_version = ">=2024.10.9"
+nox.options.sessions = ["lint", "test"]
+
+
+# ---- what sessions share --------------------------------------------------------------------
+def extra(name: str) -> list[str]:
+    """The requirements of one extra of pyproject.toml."""
+    return list(PYPROJECT["project"]["optional-dependencies"][name])
+
+
+def install_system_packages(session: nox.Session, probe: str, package: str) -> bool:
+    """True if `probe` exists, if need be after installing `package` (Debian, as root)."""
+    if Path(probe).exists():
+        return True
+    if shutil.which("apt-get") is None or os.geteuid() != 0:
+        session.warn(f"{probe} is missing and not mine to install: apt-get install {package}")
+        return False
+    quiet = {"silent": True, "external": True, "success_codes": [0, 100]}
+    session.run("apt-get", "update", "-qq", **quiet)
+    session.run("apt-get", "install", "-y", "-qq", package, **quiet)
+    if not Path(probe).exists():
+        session.warn(f"apt-get could not install {package}")
+    return Path(probe).exists()
+
+
+def cmake(session: nox.Session, tree: Path, *defines: str) -> None:
+    """Configure and build `tree` with our warnings as errors."""
+    arguments = [f"-D{define}" for define in ("INFERKIT_WERROR=ON", *defines)]
+    session.run("cmake", "-S", str(ROOT), "-B", str(tree), *arguments, external=True)
+    session.run("cmake", "--build", str(tree), "-j", JOBS, external=True)
+
+
+def cpp_tests(session: nox.Session, tree: Path, *defines: str, prefix: tuple[str, ...] = ()) -> None:
+    """Build the testing variant in `tree` and run its C++ tests; skips aloud without doctest."""
+    found = install_system_packages(session, "/usr/include/doctest/doctest.h", "doctest-dev")
+    tests = f"INFERKIT_BUILD_TESTS={'ON' if found else 'OFF'}"
+    cmake(session, tree, "INFERKIT_TESTING=ON", tests, *defines)
+    if found:
+        session.run(*prefix, str(tree / "inferkit_tests"), *session.posargs, external=True)
+    else:
+        session.warn("C++ tests skipped: doctest is not installed")
+
+
+def build_and_install(session: nox.Session) -> dict[str, str]:
+    """Build the sdist, the wheel from that sdist, and install it with its test extra."""
+    session.install(*BUILD_REQUIREMENTS, "twine")
+    dist = BUILD / f"dist-{session.name}"
+    shutil.rmtree(dist, ignore_errors=True)
+    flags = ("-Ccmake.define.INFERKIT_WERROR=ON",)
+    environment = {"CMAKE_BUILD_PARALLEL_LEVEL": JOBS}
+    session.run(
+        "python", "-m", "build", "--no-isolation", "--outdir", str(dist), *flags, env=environment
+    )
+    (wheel,) = dist.glob("*.whl")
+    (sdist,) = dist.glob("*.tar.gz")
+    session.run("twine", "check", "--strict", str(wheel), str(sdist))
+    session.install(f"{wheel}[test]")
+    return {"INFERKIT_WHEEL": str(wheel), "INFERKIT_SDIST": str(sdist)}
+
+
+def testing_package(session: nox.Session) -> Path:
+    """Build the testing variant, run its C++ tests, lay out a package around its extension."""
+    tree = BUILD / f"testing-{session.name}"
+    python = shutil.which("python", path=session.bin)
+    pybind11 = session.run("python", "-m", "pybind11", "--cmakedir", silent=True).strip()
+    cpp_tests(
+        session,
+        tree,
+        "CMAKE_BUILD_TYPE=Debug",
+        "CMAKE_CXX_FLAGS_DEBUG=-O1 -g1",
+        "INFERKIT_BUILD_PYTHON=ON",
+        f"Python_EXECUTABLE={python}",
+        f"pybind11_DIR={pybind11}",
+    )
+    package = tree / "package" / "inferkit"
+    shutil.rmtree(package, ignore_errors=True)
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "python" / "inferkit", package, ignore=ignore)
+    for extension in tree.glob("_core*.so"):
+        shutil.copy2(extension, package)
+    return package.parent
+
+
+def run_pytest(session: nox.Session, *arguments: str, env: dict[str, str]) -> None:
+    session.run("python", "-X", "dev", "-m", "pytest", "-W", "error", *arguments, env=env)
+
+
+# ---- sessions -------------------------------------------------------------------------------
+@nox.session
+def test(session: nox.Session) -> None:
+    """Everything: the wheel built once, both build variants, C++, house and Python tests."""
+    env = build_and_install(session)
+    overlay = {**env, "PYTHONPATH": str(testing_package(session))}
+    run_pytest(session, "-q", "tests/python", env=overlay)
+    run_pytest(session, *session.posargs, env=env)
+
+
+@nox.session
+def python_tests(session: nox.Session) -> None:
+    """The Python tests on another interpreter: nox -s python_tests -P python3.13."""
+    run_pytest(session, "-q", "tests/python", *session.posargs, env=build_and_install(session))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """ruff, mypy --strict, clang-format, clang-tidy."""
+    runtime = [*PYPROJECT["project"]["dependencies"], *extra("cli")]
+    session.install("ruff", "mypy", "clang-format==23.1.*", "clang-tidy==23.1.*", *runtime)
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
+    patterns = ("csrc/**/*.h", "csrc/**/*.cpp", "csrc/**/*.cu", "tests/cpp/**/*.[ch]*")
+    sources = sorted(str(path) for pattern in patterns for path in ROOT.glob(pattern))
+    session.run("clang-format", "--dry-run", "--Werror", *sources, silent=False)
+    tree = BUILD / "lint"
+    cmake_arguments = ["-S", str(ROOT), "-B", str(tree), "-DINFERKIT_TESTING=ON"]
+    session.run("cmake", *cmake_arguments, external=True, silent=True)
+    # The bindings would need Python's headers here; the compiler's warnings cover them.
+    run_clang_tidy = str(Path(session.bin) / "run-clang-tidy.py")
+    where = ("-p", str(tree), "/csrc/(?!bindings/)")
+    session.run("python", run_clang_tidy, "-quiet", "-j", JOBS, *where)
+
+
+@nox.session
+def cpp(session: nox.Session) -> None:
+    """The C++ core and its tests, with no Python in sight."""
+    cpp_tests(session, BUILD / "cpp", "CMAKE_BUILD_TYPE=Debug", "CMAKE_CXX_FLAGS_DEBUG=-O1 -g1")
+
+
+@nox.session
+def tsan(session: nox.Session) -> None:
+    """The C++ tests under ThreadSanitizer."""
+    # Without address randomisation: GCC's runtime cannot map its shadow on newer kernels.
+    prefix = ("setarch", platform.machine(), "--addr-no-randomize")
+    flags = ("INFERKIT_SANITIZE=thread", "CMAKE_BUILD_TYPE=Debug", "CMAKE_CXX_FLAGS_DEBUG=-O1 -g1")
+    cpp_tests(session, BUILD / "tsan", *flags, prefix=prefix)
+
+
+@nox.session
+def asan(session: nox.Session) -> None:
+    """The C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer."""
+    flags = ("INFERKIT_SANITIZE=address,undefined", "CMAKE_BUILD_TYPE=Debug")
+    cpp_tests(session, BUILD / "asan", *flags, "CMAKE_CXX_FLAGS_DEBUG=-O1 -g1")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation, with warnings as errors, into docs/_build/html."""
+    session.install(*BUILD_REQUIREMENTS, *extra("docs"))
+    session.install(".", "--no-build-isolation")
+    session.run("sphinx-build", "-W", "--keep-going", "-q", "docs", "docs/_build/html")
+
+
+if __name__ == "__main__":
+    sys.exit("run me with nox: nox -s lint | test | cpp | tsan | asan | bench | docs")
