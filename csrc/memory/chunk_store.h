@@ -1,0 +1,251 @@
+// Free blocks by size class, and the chunks they are cut from.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <new>
+
+#include "base/atom.h"
+#include "memory/free_list.h"
+#include "memory/resource.h"
+#include "memory/size_class.h"
+#include "memory/slot_table.h"
+
+namespace inferkit {
+
+enum class Shortage : std::uint8_t { none, budget, memory };
+
+// The lower half of the tensor pool: lends whole blocks and takes them back, never holds more than
+// the budget from its resource, counts bytes.
+// Threads: any. take() takes a mutex only when the free list of the class is empty; put() only
+// for a large block that is not kept.
+// Owns: every chunk; all are given back at destruction, lent out or not. Throws: never.
+template <class Atom>
+class ChunkStore {
+ public:
+  using SlotT = Slot<Atom>;
+
+  ChunkStore(MemoryResource& resource, std::size_t budget_bytes)
+      : resource_(resource),
+        budget_bytes_(budget_bytes),
+        slots_(std::min<std::size_t>(budget_bytes / kSmallestBlockBytes + 1, kNone)) {}
+
+  ~ChunkStore() {
+    for (std::uint32_t number = 0; number < slots_.size(); ++number) {
+      if (slots_[number].chunk_pages != 0) free_chunk(slots_[number]);
+    }
+  }
+
+  ChunkStore(const ChunkStore&) = delete;
+  ChunkStore& operator=(const ChunkStore&) = delete;
+
+  // nullptr, with the reason, when nothing of that size can be had.
+  [[nodiscard]] SlotT* take(std::size_t bytes, Shortage& shortage) noexcept {
+    if (bytes > budget_bytes_) {
+      shortage = Shortage::budget;
+      return nullptr;
+    }
+    const SizeClass wanted = size_class(bytes);
+    SlotT* slot = pop(wanted.index);
+    if (slot == nullptr) slot = grow(wanted, shortage);
+    // relaxed, here and below: statistics, and a hint for make_room().
+    if (slot != nullptr) in_use_.fetch_add(slot->size_bytes, std::memory_order_relaxed);
+    return slot;
+  }
+
+  void put(SlotT& slot) noexcept {
+    in_use_.fetch_sub(slot.size_bytes, std::memory_order_relaxed);
+    if (keeps(slot)) {
+      push(slot);
+    } else {
+      const std::lock_guard lock(mutex_);
+      free_chunk(slot);
+      put_bare(slot);
+    }
+  }
+
+  // Gives back every chunk that no lent block lies in.
+  void trim() noexcept {
+    const std::lock_guard lock(mutex_);
+    trim_all();
+  }
+
+  // From now on a block with a chunk of its own is given back as soon as it is put.
+  void stop_keeping() noexcept { keeping_.store(false, std::memory_order_relaxed); }
+
+  [[nodiscard]] std::size_t budget_bytes() const noexcept { return budget_bytes_; }
+  [[nodiscard]] std::uint64_t bytes_reserved() const noexcept {
+    return reserved_.load(std::memory_order_relaxed);
+  }
+  [[nodiscard]] std::uint64_t bytes_in_use() const noexcept {
+    return in_use_.load(std::memory_order_relaxed);
+  }
+  [[nodiscard]] std::uint64_t misses() const noexcept {
+    return misses_.load(std::memory_order_relaxed);
+  }
+
+ private:
+  template <class T>
+  using Atomic = typename Atom::template Atomic<T>;
+
+  static constexpr std::size_t kChunkBytes = std::size_t{64} << 10;
+  static constexpr std::uint32_t kNone = FreeList<Atom>::kNone;
+
+  void push(SlotT& slot) noexcept {
+    // relaxed: steers keeps() only. Before the push, so that pop() never takes it below zero.
+    if (is_large(slot)) idle_large_.fetch_add(slot.size_bytes, std::memory_order_relaxed);
+    free_[slot.size_class].push(slots_, slot.index);
+  }
+
+  SlotT* pop(std::size_t size_class_index) noexcept {
+    const std::uint32_t number = free_[size_class_index].pop(slots_);
+    if (number == kNone) return nullptr;
+    SlotT& slot = slots_[number];
+    if (is_large(slot)) idle_large_.fetch_sub(slot.size_bytes, std::memory_order_relaxed);
+    return &slot;
+  }
+
+  static bool is_large(const SlotT& slot) noexcept {
+    return slot.size_bytes > kFineStepsAboveBytes;
+  }
+
+  // Idle large blocks may hold half of the budget: touching fresh pages costs far more than
+  // taking an old block, and the other half keeps the small classes alive.
+  [[nodiscard]] bool keeps(const SlotT& slot) const noexcept {
+    if (slot.chunk_blocks != 1) return true;
+    // relaxed: a late reader keeps a block too many, which trim() and the destructor find.
+    if (!keeping_.load(std::memory_order_relaxed)) return false;
+    return !is_large(slot) ||
+           idle_large_.load(std::memory_order_relaxed) + slot.size_bytes <= budget_bytes_ / 2;
+  }
+
+  // ---- The rest runs under mutex_ -----------------------------------------------------------
+
+  SlotT* grow(SizeClass wanted, Shortage& shortage) noexcept {
+    misses_.fetch_add(1, std::memory_order_relaxed);
+    const std::lock_guard lock(mutex_);
+    // Somebody may have grown or trimmed this class while we waited.
+    if (SlotT* const slot = pop(wanted.index)) return slot;
+    const std::size_t least = round_to_pages(wanted.bytes);
+    std::size_t bytes = least > kChunkBytes / 2 ? least : kChunkBytes;
+    if (bytes > room()) bytes = least;
+    if (bytes > room() && !make_room(bytes)) {
+      shortage = Shortage::budget;
+      return nullptr;
+    }
+    SlotT* const slot = carve(wanted, bytes);
+    if (slot == nullptr) shortage = Shortage::memory;
+    return slot;
+  }
+
+  [[nodiscard]] std::size_t room() const noexcept { return budget_bytes_ - bytes_reserved(); }
+
+  [[nodiscard]] bool make_room(std::size_t bytes) noexcept {
+    // A quick no: lent blocks cannot be given back, however often we are asked.
+    if (bytes > budget_bytes_ || bytes_in_use() > budget_bytes_ - bytes) return false;
+    trim_all();
+    return bytes <= room();
+  }
+
+  // One block for the caller, the others of its chunk to the free list; nullptr without memory.
+  SlotT* carve(SizeClass wanted, std::size_t bytes) noexcept {
+    const std::size_t count = bytes / wanted.bytes;
+    if (!provide_bare(count)) return nullptr;
+    std::byte* data = resource_.allocate(bytes);
+    if (data == nullptr) {
+      trim_all();
+      data = resource_.allocate(bytes);
+    }
+    if (data == nullptr) return nullptr;
+    reserved_.fetch_add(bytes, std::memory_order_relaxed);
+    SlotT& lead = take_bare();
+    lead.chunk_pages = static_cast<std::uint32_t>(bytes / kPageBytes);
+    for (std::size_t nth = 0; nth < count; ++nth) {
+      SlotT& slot = nth == 0 ? lead : take_bare();
+      slot.data = data + nth * wanted.bytes;
+      slot.size_bytes = wanted.bytes;
+      slot.size_class = wanted.index;
+      slot.lead = lead.index;
+      slot.chunk_blocks = static_cast<std::uint16_t>(count);
+      if (nth != 0) push(slot);
+    }
+    return &lead;
+  }
+
+  void free_chunk(SlotT& lead) noexcept {
+    const std::size_t bytes = lead.chunk_pages * kPageBytes;
+    resource_.deallocate(lead.data, bytes);
+    reserved_.fetch_sub(bytes, std::memory_order_relaxed);
+    lead.chunk_pages = 0;
+  }
+
+  void trim_all() noexcept {
+    for (std::size_t index = 0; index < kSizeClassCount; ++index) trim_class(index);
+  }
+
+  // Who finds the list empty meanwhile waits for the mutex in grow() and looks again.
+  void trim_class(std::size_t index) noexcept {
+    std::uint32_t drained = kNone;
+    while (SlotT* const slot = pop(index)) {
+      slots_[slot->lead].free_in_chunk = 0;
+      slot->next.store(drained, std::memory_order_relaxed);  // relaxed: read by this thread only
+      drained = slot->index;
+    }
+    for (std::uint32_t number = drained; number != kNone; number = next_of(number)) {
+      ++slots_[slots_[number].lead].free_in_chunk;
+    }
+    while (drained != kNone) {
+      SlotT& slot = slots_[drained];
+      drained = next_of(drained);
+      if (slots_[slot.lead].free_in_chunk != slot.chunk_blocks) {
+        push(slot);
+        continue;
+      }
+      if (slot.lead == slot.index) free_chunk(slot);
+      put_bare(slot);
+    }
+  }
+
+  [[nodiscard]] std::uint32_t next_of(std::uint32_t number) noexcept {
+    return slots_.next(number).load(std::memory_order_relaxed);
+  }
+
+  // Slots without bytes, linked through `next` too.
+  void put_bare(SlotT& slot) noexcept {
+    slot.next.store(bare_, std::memory_order_relaxed);
+    bare_ = slot.index;
+    ++bare_count_;
+  }
+
+  SlotT& take_bare() noexcept {
+    SlotT& slot = slots_[bare_];
+    bare_ = next_of(bare_);
+    --bare_count_;
+    return slot;
+  }
+
+  [[nodiscard]] bool provide_bare(std::size_t count) noexcept try {
+    while (bare_count_ < count) put_bare(slots_.add());
+    return true;
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+
+  MemoryResource& resource_;
+  const std::size_t budget_bytes_;
+  SlotTable<Atom> slots_;
+  std::array<FreeList<Atom>, kSizeClassCount> free_;
+  Atomic<std::uint64_t> in_use_{0};
+  Atomic<std::uint64_t> idle_large_{0};
+  Atomic<std::uint64_t> misses_{0};
+  Atomic<bool> keeping_{true};
+  std::mutex mutex_;
+  Atomic<std::uint64_t> reserved_{0};  // changed under mutex_, read by anybody
+  std::uint32_t bare_ = kNone;
+  std::size_t bare_count_ = 0;
+};
+
+}  // namespace inferkit

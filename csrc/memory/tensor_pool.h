@@ -1,0 +1,149 @@
+// The pool that every tensor's bytes come from.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+
+#include "base/atom.h"
+#include "base/error.h"
+#include "memory/block.h"
+#include "memory/chunk_store.h"
+#include "memory/resource.h"
+
+namespace inferkit {
+
+// A snapshot; exact at quiet points, each number true at some moment otherwise.
+struct PoolStats {
+  std::uint64_t bytes_reserved = 0;  // held from the resource, never above the budget
+  std::uint64_t bytes_in_use = 0;    // size_bytes of all blocks that somebody holds
+  std::uint64_t blocks_in_use = 0;
+  std::uint64_t allocations = 0;     // blocks ever given out
+  std::uint64_t misses = 0;          // allocations that found no free block of their class
+};
+
+// Blocks below 4 KiB are aligned to 64 bytes, others to the page. Contents are whatever was there
+// before; the testing variant fills with kStaleByte on both ends of a block's life.
+// Threads: any. Reusing a block takes no lock, no syscall, no heap: tensor_pool_hot_path_test.cpp.
+// Owns: all memory. Blocks may outlive the handle: the last of {handle, blocks} frees everything.
+// Blocks: an allocation without a free block, trim() and close() take a mutex and ask the system.
+// Throws: allocate() only.
+template <class Atom>
+class BasicTensorPool {
+ public:
+  struct Close {
+    void operator()(BasicTensorPool* pool) const noexcept { pool->close(); }
+  };
+  using Ref = std::unique_ptr<BasicTensorPool, Close>;
+
+  static constexpr std::byte kStaleByte{0xDB};
+
+  // `resource` outlives every block. The budget counts bytes asked from the resource, chunks and
+  // rounding included; descriptors (64 bytes a block) come on top.
+  [[nodiscard]] static Ref create(MemoryResource& resource, std::size_t budget_bytes) {
+    return Ref(new BasicTensorPool(resource, std::min(budget_bytes, kLargestBlockBytes)));
+  }
+
+  BasicTensorPool(const BasicTensorPool&) = delete;
+  BasicTensorPool& operator=(const BasicTensorPool&) = delete;
+
+  // Never empty; zero bytes give a block too. Throws: Error(queue_full) naming the budget when the
+  // blocks in use leave no room, Error(backend) when the system refuses memory.
+  [[nodiscard]] BlockRef allocate(std::size_t bytes) {
+    Shortage shortage = Shortage::none;
+    BlockRef block = take(bytes, shortage);
+    if (shortage != Shortage::none) refuse(bytes, shortage);
+    return block;
+  }
+
+  // Empty where allocate() would throw.
+  [[nodiscard]] BlockRef try_allocate(std::size_t bytes) noexcept {
+    Shortage shortage = Shortage::none;
+    return take(bytes, shortage);
+  }
+
+  // Gives back every chunk that no block in use lies in.
+  void trim() noexcept { store_.trim(); }
+
+  [[nodiscard]] std::size_t budget_bytes() const noexcept { return store_.budget_bytes(); }
+
+  [[nodiscard]] PoolStats stats() const noexcept {
+    // relaxed: numbers for people.
+    return {.bytes_reserved = store_.bytes_reserved(),
+            .bytes_in_use = store_.bytes_in_use(),
+            .blocks_in_use = keepers_.load(std::memory_order_relaxed) - 1,
+            .allocations = allocations_.load(std::memory_order_relaxed),
+            .misses = store_.misses()};
+  }
+
+ private:
+  using SlotT = Slot<Atom>;
+  template <class T>
+  using Atomic = typename Atom::template Atomic<T>;
+
+  BasicTensorPool(MemoryResource& resource, std::size_t budget_bytes)
+      : store_(resource, budget_bytes) {}
+  ~BasicTensorPool() = default;
+
+  BlockRef take(std::size_t bytes, Shortage& shortage) noexcept {
+    SlotT* const slot = store_.take(bytes, shortage);
+    if (slot == nullptr) return {};
+    // relaxed: the caller came through the handle, which keeps the pool until after this call.
+    keepers_.fetch_add(1, std::memory_order_relaxed);
+    allocations_.fetch_add(1, std::memory_order_relaxed);  // a statistic
+    slot->owner = this;
+    slot->recycle = &BasicTensorPool::recycle;
+    slot->refs.store(1, std::memory_order_relaxed);  // relaxed: nobody else knows the block yet
+    mark_stale(*slot);
+    return BlockRef::adopt(slot);
+  }
+
+  static void recycle(Block* block) noexcept {
+    auto* const pool = static_cast<BasicTensorPool*>(block->owner);
+    auto& slot = static_cast<SlotT&>(*block);
+    mark_stale(slot);
+    pool->store_.put(slot);
+    pool->let_go();
+  }
+
+  // The handle is gone; what is free goes now, the rest with the last block.
+  void close() noexcept {
+    store_.stop_keeping();
+    store_.trim();
+    let_go();
+  }
+
+  void let_go() noexcept {
+    // acq_rel: pairs with itself; everybody's last touch of the pool comes before its deletion.
+    if (keepers_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+  }
+
+  [[noreturn]] void refuse(std::size_t bytes, Shortage shortage) const {
+    const PoolStats now = stats();
+    if (shortage == Shortage::budget) {
+      fail(ErrorCode::queue_full, "the tensor pool has no room for ", bytes, " bytes: ",
+           now.bytes_in_use, " bytes in ", now.blocks_in_use, " blocks are in use, its budget is ",
+           budget_bytes(), " bytes");
+    }
+    fail(ErrorCode::backend, "out of memory: the system refused ", bytes,
+         " bytes to the tensor pool, which holds ", now.bytes_reserved, " bytes of its budget of ",
+         budget_bytes());
+  }
+
+  static void mark_stale([[maybe_unused]] const SlotT& slot) noexcept {
+#if defined(INFERKIT_TESTING)
+    std::memset(slot.data, std::to_integer<int>(kStaleByte), slot.size_bytes);
+#endif
+  }
+
+  ChunkStore<Atom> store_;
+  alignas(kCacheLineBytes) Atomic<std::uint64_t> keepers_{1};  // the handle and the blocks
+  Atomic<std::uint64_t> allocations_{0};
+};
+
+using TensorPool = BasicTensorPool<StdAtom>;
+using PoolRef = TensorPool::Ref;
+
+}  // namespace inferkit
