@@ -21,11 +21,11 @@ enum class RanOn : std::uint8_t { runner, lent_thread, event_loop };
 // add_ref/release from any. Owns: its block and the foreign outputs in its slots.
 class BatchResult {
  public:
-  // Slots in the order of `specs`; views with a null data pointer are the backend's to allocate.
-  static BatchResult* create(TensorPool& pool, std::span<const OutputSlot> slots);
+  // One slot per view. A view whose shape is known gets its bytes here (data is set); one with an
+  // open dimension is left for the backend to allocate. Throws: Error when the pool has no room.
+  static BatchResult* create(TensorPool& pool, std::span<const TensorView> known);
 
-  [[nodiscard]] std::span<OutputSlot> outputs() noexcept;
-  [[nodiscard]] std::span<const OutputSlot> outputs() const noexcept;
+  [[nodiscard]] std::span<OutputSlot> outputs() noexcept { return {slots(), slot_count_}; }
 
   void add_ref() noexcept { refs_.fetch_add(1, std::memory_order_relaxed); }
   void release() noexcept;
@@ -39,6 +39,7 @@ class BatchResult {
 
  private:
   BatchResult() = default;
+  [[nodiscard]] OutputSlot* slots() noexcept;
 
   std::atomic<std::uint32_t> refs_{1};
   std::uint32_t slot_count_ = 0;

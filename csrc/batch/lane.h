@@ -1,0 +1,166 @@
+// The requests of one compatibility class, in the order they should run.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <deque>
+#include <span>
+#include <vector>
+
+#include "batch/latency_table.h"
+#include "batch/policy.h"
+#include "batch/request.h"
+
+namespace inferkit {
+
+// Requests with equal open dimensions, which may ride together. A heap by Order; requests that
+// were cancelled or expired stay as tombstones until they are met or swept.
+// Threads: the token holder's private matter. Owns: nothing; records are counted as queue side.
+template <class Atom>
+class Lane {
+ public:
+  using Record = Request<Atom>;
+
+  Lane(std::uint64_t hash, std::span<const std::int64_t> dims)
+      : hash_(hash), dims_(dims.begin(), dims.end()) {}
+
+  [[nodiscard]] bool matches(std::uint64_t hash, std::span<const std::int64_t> dims) const noexcept {
+    return hash == hash_ && std::equal(dims.begin(), dims.end(), dims_.begin(), dims_.end());
+  }
+
+  void push(Record* request, std::uint64_t sequence) {
+    entries_.push_back({order_of(request->priority, request->arrival, request->deadline, sequence),
+                        request});
+    std::push_heap(entries_.begin(), entries_.end(), later);
+    rows_ += request->rows;
+    earliest_deadline_ = std::min(earliest_deadline_, request->deadline);
+    if (request->sink == nullptr) {
+      ++callers_;
+    } else {
+      kept_deadline_ = std::min(kept_deadline_, request->deadline);
+    }
+    note_arrival(request->arrival);
+  }
+
+  // A batch that failed comes back as smaller groups, which run as they are, first.
+  void push_retry(std::vector<Record*> group) {
+    for (const Record* request : group) {
+      rows_ += request->rows;
+      if (request->sink == nullptr) ++callers_;
+    }
+    retries_.push_back(std::move(group));
+    find_deadlines();
+  }
+
+  // Takes the next request off the heap; null when `budget` rows do not hold it (the first of a
+  // batch is always held). The caller claims it or buries it.
+  [[nodiscard]] Record* pop_within(std::uint32_t budget, bool first) {
+    if (entries_.empty()) return nullptr;
+    Record* request = entries_.front().request;
+    if (!first && request->rows > budget) return nullptr;
+    std::pop_heap(entries_.begin(), entries_.end(), later);
+    entries_.pop_back();
+    forget(request);
+    return request;
+  }
+
+  [[nodiscard]] bool has_retry() const noexcept { return !retries_.empty(); }
+  [[nodiscard]] std::vector<Record*> pop_retry() {
+    std::vector<Record*> group = std::move(retries_.front());
+    retries_.pop_front();
+    for (const Record* request : group) forget(request);
+    return group;
+  }
+
+  // Removes every request that `leaves`, then hands it to `bury`.
+  template <class Leaves, class Bury>
+  void sweep(Leaves&& leaves, Bury&& bury) {
+    const auto gone = [&](Record* request) {
+      if (!leaves(request)) return false;
+      forget(request);
+      bury(request);  // last: the record may be recycled in here
+      return true;
+    };
+    std::erase_if(entries_, [&](const Entry& entry) { return gone(entry.request); });
+    std::make_heap(entries_.begin(), entries_.end(), later);
+    for (std::vector<Record*>& group : retries_) std::erase_if(group, gone);
+    std::erase_if(retries_, [](const std::vector<Record*>& group) { return group.empty(); });
+    find_deadlines();
+  }
+
+  [[nodiscard]] bool empty() const noexcept { return entries_.empty() && retries_.empty(); }
+  [[nodiscard]] std::size_t requests() const noexcept { return entries_.size(); }
+  [[nodiscard]] TimeNs earliest_deadline() const noexcept { return earliest_deadline_; }
+  // Earliest deadline among those that cannot time themselves: they have no thread asleep.
+  [[nodiscard]] TimeNs kept_deadline() const noexcept { return kept_deadline_; }
+  // Requests whose callers block, and so could lend their thread.
+  [[nodiscard]] std::uint32_t callers() const noexcept { return callers_; }
+
+  [[nodiscard]] LaneState state() const noexcept {
+    LaneState state;
+    state.rows = rows_;
+    state.latency = &latency;
+    state.arrival_gap = arrivals_ < 2 ? kNever : static_cast<DurationNs>(gap_);
+    state.earliest_deadline = earliest_deadline_;
+    if (has_retry()) {  // waited once already: nothing to wait for
+      state.head = Order{INT64_MIN, 0, 0};
+      state.head_rows = 0;
+      state.oldest_arrival = 0;
+    } else {
+      state.head = entries_.front().order;
+      state.head_rows = entries_.front().request->rows;
+      state.oldest_arrival = entries_.front().request->arrival;
+    }
+    return state;
+  }
+
+  LatencyTable latency;
+  std::uint32_t running = 0;     // batches of this lane that hold a lease
+  std::uint64_t last_used = 0;   // for eviction
+
+ private:
+  struct Entry {
+    Order order;
+    Record* request;
+  };
+  [[nodiscard]] static bool later(const Entry& a, const Entry& b) noexcept {
+    return b.order < a.order;
+  }
+
+  void forget(const Record* request) noexcept {
+    rows_ -= request->rows;
+    if (request->sink == nullptr) --callers_;
+    if (empty()) earliest_deadline_ = kept_deadline_ = kNever;
+  }
+
+  void find_deadlines() noexcept {
+    earliest_deadline_ = kept_deadline_ = kNever;
+    const auto note = [this](const Record* request) {
+      earliest_deadline_ = std::min(earliest_deadline_, request->deadline);
+      if (request->sink != nullptr) kept_deadline_ = std::min(kept_deadline_, request->deadline);
+    };
+    for (const Entry& entry : entries_) note(entry.request);
+    for (const auto& group : retries_) std::for_each(group.begin(), group.end(), note);
+  }
+
+  void note_arrival(TimeNs arrival) noexcept {
+    const auto gap = static_cast<double>(std::max<DurationNs>(0, arrival - last_arrival_));
+    if (arrivals_ > 0) gap_ += (gap - gap_) / (arrivals_ == 1 ? 1.0 : 8.0);
+    arrivals_ = std::min(arrivals_ + 1, 2U);
+    last_arrival_ = arrival;
+  }
+
+  std::uint64_t hash_;
+  std::vector<std::int64_t> dims_;
+  std::vector<Entry> entries_;
+  std::deque<std::vector<Record*>> retries_;
+  std::uint32_t rows_ = 0;
+  std::uint32_t callers_ = 0;
+  TimeNs earliest_deadline_ = kNever;
+  TimeNs kept_deadline_ = kNever;
+  TimeNs last_arrival_ = 0;
+  double gap_ = 0;
+  std::uint32_t arrivals_ = 0;
+};
+
+}  // namespace inferkit

@@ -1,0 +1,88 @@
+#include "batch/latency_table.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+namespace inferkit {
+
+std::size_t LatencyTable::bucket_of(std::uint32_t rows) noexcept {
+  const auto bucket = static_cast<std::size_t>(std::bit_width(std::max(rows, 1U) - 1));
+  return std::min(bucket, kBuckets - 1);
+}
+
+void LatencyTable::record(std::uint32_t rows, DurationNs took) noexcept {
+  Bucket& bucket = buckets_[bucket_of(rows)];
+  measured_ |= 1U << bucket_of(rows);
+  ++bucket.count;
+  // A plain mean first, then a weight of 1/16: about the last 40 runs count.
+  const double weight = std::max(1.0 / bucket.count, 1.0 / 16.0);
+  const auto value = static_cast<double>(took);
+  if (bucket.count > 1) {
+    bucket.deviation += weight * (std::abs(value - bucket.mean) - bucket.deviation);
+  }
+  bucket.mean += weight * (value - bucket.mean);
+  bucket.rows += weight * (std::max(rows, 1U) - bucket.rows);
+}
+
+DurationNs LatencyTable::mean(std::uint32_t rows) const noexcept {
+  if (measured_ == 0) return 0;
+  const double want = std::max(rows, 1U);
+  const Bucket* below = nullptr;
+  const Bucket* above = nullptr;
+  for (const Bucket& bucket : buckets_) {
+    if (bucket.count == 0) continue;
+    if (bucket.rows <= want) below = &bucket;
+    if (bucket.rows >= want && above == nullptr) above = &bucket;
+  }
+  if (below == nullptr) return static_cast<DurationNs>(above->mean);
+  if (above == nullptr) return static_cast<DurationNs>(below->mean * want / below->rows);
+  if (above->rows <= below->rows) return static_cast<DurationNs>(below->mean);
+  const double share = (want - below->rows) / (above->rows - below->rows);
+  return static_cast<DurationNs>(below->mean + share * (above->mean - below->mean));
+}
+
+DurationNs LatencyTable::p99(std::uint32_t rows) const noexcept {
+  const Bucket& bucket = buckets_[bucket_of(rows)];
+  const DurationNs expected = mean(rows);
+  // With few samples the deviation says nothing yet: assume it is as large as the mean.
+  const double deviation =
+      bucket.count >= 8 ? bucket.deviation : static_cast<double>(expected) / 4.0;
+  return expected + static_cast<DurationNs>(4.0 * deviation);
+}
+
+DurationNs LatencyTable::fixed_cost() const noexcept {
+  const Bucket* first = nullptr;
+  const Bucket* last = nullptr;
+  for (const Bucket& bucket : buckets_) {
+    if (bucket.count == 0) continue;
+    if (first == nullptr) first = &bucket;
+    last = &bucket;
+  }
+  if (first == last) return 0;
+  const double per_row = (last->mean - first->mean) / (last->rows - first->rows);
+  return std::max<DurationNs>(0, static_cast<DurationNs>(first->mean - first->rows * per_row));
+}
+
+std::uint32_t LatencyTable::cheapest_rows(std::uint32_t limit) const noexcept {
+  // One measured size is no comparison.
+  if (std::popcount(measured_) < 2) return limit;
+  const auto per_row = [](const Bucket& bucket) {
+    return (bucket.mean + static_cast<double>(kDispatch)) / bucket.rows;
+  };
+  const Bucket* best = nullptr;
+  const Bucket* last = nullptr;
+  for (const Bucket& bucket : buckets_) {
+    if (bucket.count == 0) continue;
+    // 5 %: below that the difference is noise, and a smaller batch answers sooner.
+    if (best == nullptr || per_row(bucket) < 0.95 * per_row(*best)) best = &bucket;
+    last = &bucket;
+  }
+  // Still falling at the largest size measured: larger ones may be cheaper yet.
+  if (best == last) return limit;
+  const auto rows = static_cast<std::uint32_t>(std::lround(best->rows));
+  // A bucket stands for all sizes up to its power of two.
+  return std::min(limit, std::bit_ceil(std::max(rows, 1U)));
+}
+
+}  // namespace inferkit

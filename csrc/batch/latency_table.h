@@ -1,0 +1,52 @@
+// How long a batch of so many rows takes, learned from the runs themselves.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "base/clock.h"
+
+namespace inferkit {
+
+// One bucket per power of two of rows; each holds an exponentially weighted mean and mean
+// deviation, so old measurements fade. Durations are those of Backend::run, in nanoseconds.
+// Threads: one at a time (the token holder, or the warm-up). Owns: itself. Blocks: never.
+class LatencyTable {
+ public:
+  void record(std::uint32_t rows, DurationNs took) noexcept;
+
+  [[nodiscard]] bool measured() const noexcept { return measured_ != 0; }
+
+  // Expected time of a batch of `rows`: between measured buckets by the straight line, above the
+  // largest in proportion, below the smallest as the smallest. 0 when nothing was measured.
+  [[nodiscard]] DurationNs mean(std::uint32_t rows) const noexcept;
+
+  // A bound that all but about one run in a hundred keep: mean + 4 mean deviations.
+  [[nodiscard]] DurationNs p99(std::uint32_t rows) const noexcept;
+
+  // The part of a batch's cost that does not grow with its rows: mean(1) less the cost of a row.
+  [[nodiscard]] DurationNs fixed_cost() const noexcept;
+
+  // The size up to `limit` with the least measured time per row, a batch's own dispatch cost
+  // included. 1 where batching loses; `limit` when nothing says otherwise.
+  [[nodiscard]] std::uint32_t cheapest_rows(std::uint32_t limit) const noexcept;
+
+  // What handing out one batch costs beside the run (measured on the native path).
+  static constexpr DurationNs kDispatch = 3 * kMicrosecond;
+
+ private:
+  struct Bucket {
+    double rows = 0;
+    double mean = 0;
+    double deviation = 0;
+    std::uint32_t count = 0;
+  };
+  static constexpr std::size_t kBuckets = 21;
+
+  [[nodiscard]] static std::size_t bucket_of(std::uint32_t rows) noexcept;
+
+  std::array<Bucket, kBuckets> buckets_{};
+  std::uint32_t measured_ = 0;  // a bit per bucket that holds something
+};
+
+}  // namespace inferkit

@@ -1,0 +1,61 @@
+#include "batch/policy.h"
+
+#include <algorithm>
+
+namespace inferkit {
+namespace {
+
+// How many rows the next batch of this lane should take.
+std::uint32_t batch_rows(const LaneState& lane, const BatchLimits& limits,
+                         std::uint32_t free_instances) noexcept {
+  std::uint32_t rows = std::min(lane.rows, lane.latency->cheapest_rows(limits.max_rows));
+  if (free_instances > 1 && rows > 1 && lane.latency->measured()) {
+    const std::uint32_t share = (std::min(lane.rows, rows * free_instances) + free_instances - 1) /
+                                free_instances;
+    // Two halves side by side beat one whole only if the half saves more than the hand-off costs.
+    if (share < rows && lane.latency->mean(share) + kHandOff < lane.latency->mean(rows)) {
+      rows = share;
+    }
+  }
+  return std::max(rows, lane.head_rows);
+}
+
+// The time until which waiting for more rows pays; `now` or earlier when it does not.
+TimeNs wait_until(const LaneState& lane, const BatchLimits& limits, TimeNs now) noexcept {
+  if (limits.max_delay == 0 || lane.rows >= limits.max_rows) return now;
+  const TimeNs patience = lane.oldest_arrival + limits.max_delay;
+  const DurationNs saved = lane.latency->fixed_cost();
+  const bool pays = lane.arrival_gap != kNever &&
+                    static_cast<double>(lane.rows) * static_cast<double>(lane.arrival_gap) <
+                        static_cast<double>(saved);
+  // Nothing measured yet: the user asked for the delay, so the delay is what there is to go by.
+  if (lane.latency->measured() && !pays) return now;
+  if (lane.earliest_deadline == kNever) return patience;
+  return std::min(patience,
+                  lane.earliest_deadline - lane.latency->p99(lane.rows + 1) - kDeadlineMargin);
+}
+
+}  // namespace
+
+Decision decide(std::span<const LaneState> lanes, const BatchLimits& limits,
+                std::uint32_t free_instances, TimeNs now) noexcept {
+  Decision decision;
+  if (free_instances == 0) return decision;
+  const LaneState* best = nullptr;
+  for (const LaneState& lane : lanes) {
+    const TimeNs until = wait_until(lane, limits, now);
+    if (until > now) {
+      if (decision.kind == Decision::Kind::idle) decision.kind = Decision::Kind::wait;
+      decision.until = std::min(decision.until, until);
+      continue;
+    }
+    if (best == nullptr || lane.head < best->head) best = &lane;
+  }
+  if (best == nullptr) return decision;
+  decision.kind = Decision::Kind::run;
+  decision.lane = static_cast<std::uint32_t>(best - lanes.data());
+  decision.rows = batch_rows(*best, limits, free_instances);
+  return decision;
+}
+
+}  // namespace inferkit
