@@ -23,6 +23,9 @@ struct Block {
 
   void add_ref() noexcept { refs.fetch_add(1, std::memory_order_relaxed); }
   void release() noexcept {
+    // A lone holder skips the read-modify-write: nobody is left who could copy the reference.
+    // acquire: pairs with the release of those who let go before.
+    if (refs.load(std::memory_order_acquire) == 1) return recycle(this);
     // release: our writes are done; acquire: the last one sees everybody's before it recycles.
     if (refs.fetch_sub(1, std::memory_order_acq_rel) == 1) recycle(this);
   }

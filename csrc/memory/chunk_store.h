@@ -10,6 +10,7 @@
 
 #include "base/atom.h"
 #include "memory/free_list.h"
+#include "memory/lent.h"
 #include "memory/resource.h"
 #include "memory/size_class.h"
 #include "memory/slot_table.h"
@@ -18,8 +19,8 @@ namespace inferkit {
 
 enum class Shortage : std::uint8_t { none, budget, memory };
 
-// The lower half of the tensor pool: lends whole blocks and takes them back, never holds more than
-// the budget from its resource, counts bytes.
+// The lower half of the tensor pool: hands out blocks and takes them back, never holds more than
+// the budget from its resource. Its owner counts what is lent.
 // Threads: any. take() takes a mutex only when the free list of the class is empty; put() only
 // for a large block that is not kept.
 // Owns: every chunk; all are given back at destruction, lent out or not. Throws: never.
@@ -28,10 +29,12 @@ class ChunkStore {
  public:
   using SlotT = Slot<Atom>;
 
-  ChunkStore(MemoryResource& resource, std::size_t budget_bytes)
+  ChunkStore(MemoryResource& resource, std::size_t budget_bytes, const Lent<Atom>& lent)
       : resource_(resource),
         budget_bytes_(budget_bytes),
-        slots_(std::min<std::size_t>(budget_bytes / kSmallestBlockBytes + 1, kNone)) {}
+        lent_(lent),
+        slots_(std::min<std::size_t>(budget_bytes / kSmallestBlockBytes + 1,
+                                     Lent<Atom>::kMaxKeepers - 1)) {}
 
   ~ChunkStore() {
     for (std::uint32_t number = 0; number < slots_.size(); ++number) {
@@ -49,15 +52,11 @@ class ChunkStore {
       return nullptr;
     }
     const SizeClass wanted = size_class(bytes);
-    SlotT* slot = pop(wanted.index);
-    if (slot == nullptr) slot = grow(wanted, shortage);
-    // relaxed, here and below: statistics, and a hint for make_room().
-    if (slot != nullptr) in_use_.fetch_add(slot->size_bytes, std::memory_order_relaxed);
-    return slot;
+    SlotT* const slot = pop(wanted.index);
+    return slot != nullptr ? slot : grow(wanted, shortage);
   }
 
   void put(SlotT& slot) noexcept {
-    in_use_.fetch_sub(slot.size_bytes, std::memory_order_relaxed);
     if (keeps(slot)) {
       push(slot);
     } else {
@@ -77,11 +76,9 @@ class ChunkStore {
   void stop_keeping() noexcept { keeping_.store(false, std::memory_order_relaxed); }
 
   [[nodiscard]] std::size_t budget_bytes() const noexcept { return budget_bytes_; }
+  // relaxed, here and below: numbers for people, and reserved_ changes under mutex_ only.
   [[nodiscard]] std::uint64_t bytes_reserved() const noexcept {
     return reserved_.load(std::memory_order_relaxed);
-  }
-  [[nodiscard]] std::uint64_t bytes_in_use() const noexcept {
-    return in_use_.load(std::memory_order_relaxed);
   }
   [[nodiscard]] std::uint64_t misses() const noexcept {
     return misses_.load(std::memory_order_relaxed);
@@ -125,7 +122,7 @@ class ChunkStore {
   // ---- The rest runs under mutex_ -----------------------------------------------------------
 
   SlotT* grow(SizeClass wanted, Shortage& shortage) noexcept {
-    misses_.fetch_add(1, std::memory_order_relaxed);
+    misses_.fetch_add(1, std::memory_order_relaxed);  // a statistic
     const std::lock_guard lock(mutex_);
     // Somebody may have grown or trimmed this class while we waited.
     if (SlotT* const slot = pop(wanted.index)) return slot;
@@ -144,8 +141,9 @@ class ChunkStore {
   [[nodiscard]] std::size_t room() const noexcept { return budget_bytes_ - bytes_reserved(); }
 
   [[nodiscard]] bool make_room(std::size_t bytes) noexcept {
-    // A quick no: lent blocks cannot be given back, however often we are asked.
-    if (bytes > budget_bytes_ || bytes_in_use() > budget_bytes_ - bytes) return false;
+    // A quick no: lent blocks cannot be given back, however often we are asked. A block on its way
+    // back may still count; who asks at that moment has asked too early.
+    if (bytes > budget_bytes_ || lent_.bytes() > budget_bytes_ - bytes) return false;
     trim_all();
     return bytes <= room();
   }
@@ -236,9 +234,9 @@ class ChunkStore {
 
   MemoryResource& resource_;
   const std::size_t budget_bytes_;
+  const Lent<Atom>& lent_;
   SlotTable<Atom> slots_;
   std::array<FreeList<Atom>, kSizeClassCount> free_;
-  Atomic<std::uint64_t> in_use_{0};
   Atomic<std::uint64_t> idle_large_{0};
   Atomic<std::uint64_t> misses_{0};
   Atomic<bool> keeping_{true};

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "memory/block.h"
 #include "memory/chunk_store.h"
+#include "memory/lent.h"
 #include "memory/resource.h"
 
 namespace inferkit {
@@ -72,8 +73,8 @@ class BasicTensorPool {
   [[nodiscard]] PoolStats stats() const noexcept {
     // relaxed: numbers for people.
     return {.bytes_reserved = store_.bytes_reserved(),
-            .bytes_in_use = store_.bytes_in_use(),
-            .blocks_in_use = keepers_.load(std::memory_order_relaxed) - 1,
+            .bytes_in_use = lent_.bytes(),
+            .blocks_in_use = lent_.keepers() - 1,  // one is the handle
             .allocations = allocations_.load(std::memory_order_relaxed),
             .misses = store_.misses()};
   }
@@ -84,14 +85,15 @@ class BasicTensorPool {
   using Atomic = typename Atom::template Atomic<T>;
 
   BasicTensorPool(MemoryResource& resource, std::size_t budget_bytes)
-      : store_(resource, budget_bytes) {}
+      : store_(resource, budget_bytes, lent_) {
+    lent_.add(0);
+  }
   ~BasicTensorPool() = default;
 
   BlockRef take(std::size_t bytes, Shortage& shortage) noexcept {
     SlotT* const slot = store_.take(bytes, shortage);
     if (slot == nullptr) return {};
-    // relaxed: the caller came through the handle, which keeps the pool until after this call.
-    keepers_.fetch_add(1, std::memory_order_relaxed);
+    lent_.add(slot->size_bytes);
     allocations_.fetch_add(1, std::memory_order_relaxed);  // a statistic
     slot->owner = this;
     slot->recycle = &BasicTensorPool::recycle;
@@ -103,21 +105,21 @@ class BasicTensorPool {
   static void recycle(Block* block) noexcept {
     auto* const pool = static_cast<BasicTensorPool*>(block->owner);
     auto& slot = static_cast<SlotT&>(*block);
+    const std::size_t bytes = slot.size_bytes;  // once put, the slot is somebody else's
     mark_stale(slot);
     pool->store_.put(slot);
-    pool->let_go();
+    pool->let_go(bytes);
   }
 
   // The handle is gone; what is free goes now, the rest with the last block.
   void close() noexcept {
     store_.stop_keeping();
     store_.trim();
-    let_go();
+    let_go(0);
   }
 
-  void let_go() noexcept {
-    // acq_rel: pairs with itself; everybody's last touch of the pool comes before its deletion.
-    if (keepers_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+  void let_go(std::size_t bytes) noexcept {
+    if (lent_.drop(bytes)) delete this;
   }
 
   [[noreturn]] void refuse(std::size_t bytes, Shortage shortage) const {
@@ -138,8 +140,8 @@ class BasicTensorPool {
 #endif
   }
 
+  Lent<Atom> lent_;
   ChunkStore<Atom> store_;
-  alignas(kCacheLineBytes) Atomic<std::uint64_t> keepers_{1};  // the handle and the blocks
   Atomic<std::uint64_t> allocations_{0};
 };
 
