@@ -46,7 +46,9 @@ def cmake(session: nox.Session, tree: Path, *defines: str) -> None:
     session.run("cmake", "--build", str(tree), "-j", JOBS, external=True)
 
 
-def cpp_tests(session: nox.Session, tree: Path, *defines: str, prefix: tuple[str, ...] = ()) -> None:
+def cpp_tests(
+    session: nox.Session, tree: Path, *defines: str, prefix: tuple[str, ...] = ()
+) -> None:
     """Build the testing variant in `tree` and run its C++ tests; skips aloud without doctest."""
     found = install_system_packages(session, "/usr/include/doctest/doctest.h", "doctest-dev")
     tests = f"INFERKIT_BUILD_TESTS={'ON' if found else 'OFF'}"

@@ -1,0 +1,77 @@
+"""Writes the generated files; the test that proves them fresh calls the same functions.
+
+python tests/house/regen.py        on Python 3.11, with inferkit installed
+"""
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from inferkit import _core
+from tree import ROOT
+
+STUB_PYTHON = (3, 11)  # annotations are spelled differently on others
+
+
+def core_stub() -> str:
+    """python/inferkit/_core.pyi, as pybind11-stubgen writes it."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "pybind11_stubgen",
+                "inferkit._core",
+                "-o",
+                folder,
+                "--exit-code",
+            ],
+            check=True,
+            capture_output=True,
+        )
+        return Path(folder, "inferkit", "_core.pyi").read_text()
+
+
+def errors_page() -> str:
+    """docs/errors.md, from the table in csrc/base/error.h."""
+    parts = [
+        "# Errors\n",
+        "Written by `tests/house/regen.py` from `csrc/base/error.h`. Every error is an "
+        "`inferkit.InferkitError`; its text names what was expected and what came.\n",
+    ]
+    for entry in _core.error_table():
+        parts.append(f"## {entry['python_class']}\n")
+        parts.append(f"**Cause.** {entry['cause']}\n")
+        parts.append(f"**Fix.** {entry['fix']}\n")
+    return "\n".join(parts)
+
+
+GENERATED: dict[str, Callable[[], str]] = {
+    "python/inferkit/_core.pyi": core_stub,
+    "docs/errors.md": errors_page,
+}
+
+
+def stale(root: Path) -> list[str]:
+    """The generated files under `root` that differ from what would be written now."""
+    return [
+        name
+        for name, generate in GENERATED.items()
+        if not (root / name).exists() or (root / name).read_text() != generate()
+    ]
+
+
+def main() -> None:
+    """Write what is stale."""
+    if sys.version_info[:2] != STUB_PYTHON:
+        sys.exit("regen.py needs Python " + ".".join(map(str, STUB_PYTHON)))
+    for name in stale(ROOT):
+        (ROOT / name).parent.mkdir(exist_ok=True)
+        (ROOT / name).write_text(GENERATED[name]())
+        print(f"wrote {name}")
+
+
+if __name__ == "__main__":
+    main()
