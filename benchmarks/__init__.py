@@ -1,0 +1,1 @@
+"""inferkit beside onnxruntime and the batchers people write or install."""

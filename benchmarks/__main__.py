@@ -1,0 +1,58 @@
+"""``python -m benchmarks``: measures, prints tables, writes ``results/*.json``."""
+
+import argparse
+import gc
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from benchmarks.python import closed_loop, ideal, import_time, lone_call, micro
+from benchmarks.record import Record
+from benchmarks.settings import QUICK, Settings
+
+BENCHMARKS: dict[str, Callable[[Settings], Record]] = {
+    "import_time": import_time.run,
+    "lone_call": lone_call.run,
+    "micro": micro.run,
+    "ideal": ideal.run,
+    "closed_loop": closed_loop.run,
+}
+
+
+def main() -> None:
+    """Parses the command line and runs what it names."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a minute, to see that it works")
+    parser.add_argument("--only", default="", help=f"comma-separated, of: {', '.join(BENCHMARKS)}")
+    parser.add_argument("--models", default="a,b", help="comma-separated, of: a, b")
+    parser.add_argument("--callers", default="", help="comma-separated numbers of callers")
+    parser.add_argument("--rounds", type=int, default=0, help="alternations (default 7)")
+    parser.add_argument("--peers-only", action="store_true", help="leave inferkit out")
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).parent / "results", help="folder for the JSON"
+    )
+    arguments = parser.parse_args()
+    names = [name for name in arguments.only.split(",") if name] or list(BENCHMARKS)
+    if unknown := set(names) - set(BENCHMARKS):
+        parser.error(f"no benchmark named {', '.join(sorted(unknown))}")
+    for name in names:
+        record = BENCHMARKS[name](_settings(arguments))
+        print(f"  -> {record.write(arguments.out)}")
+        gc.collect()
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    base = QUICK if arguments.quick else Settings()
+    return replace(
+        base,
+        models=tuple(arguments.models.split(",")),
+        callers=tuple(map(int, arguments.callers.split(",")))
+        if arguments.callers
+        else base.callers,
+        rounds=arguments.rounds or base.rounds,
+        peers_only=arguments.peers_only,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""What does a caller pay who is alone? Blocks of calls, ours and onnxruntime's by turns."""
+
+from time import perf_counter_ns
+
+from benchmarks import models
+from benchmarks.models import Model
+from benchmarks.peers.direct import Direct
+from benchmarks.peers.peer import Peer
+from benchmarks.record import Record, print_samples
+from benchmarks.rounds import Ratio, alternate
+from benchmarks.settings import Settings
+from benchmarks.window import Stopwatch, Window
+
+BLOCK_S = 0.02
+"""Short, so that the machine's slow and fast seconds fall on both alike."""
+
+BLOCKS_PER_ROUND = 8
+
+
+def run(settings: Settings) -> Record:
+    """Measures and prints every model."""
+    blocks = settings.rounds * BLOCKS_PER_ROUND
+    record = Record("lone_call", vars(settings) | {"block_s": BLOCK_S, "blocks": blocks})
+    for name in settings.models:
+        with models.built(name) as model:
+            _measure(record, model, blocks, settings.peers_only)
+    return record
+
+
+def _measure(record: Record, model: Model, blocks: int, peers_only: bool) -> None:
+    peers: list[Peer] = [Direct(model.path, 1), Direct(model.path, None)]
+    if not peers_only:
+        from benchmarks.peers.ours import OursThreads
+
+        peers.append(OursThreads(model.path))
+    for peer in peers:
+        _block(peer, model)  # the first calls allocate
+    samples = alternate(peers, blocks, lambda peer: _block(peer, model))
+    ours = next((each for each in samples if each.family == "inferkit"), None)
+    ratios = [
+        Ratio.of(ours, theirs, figure)
+        for theirs in samples
+        if ours and theirs is not ours
+        for figure in ("p50_us", "p99_us")
+    ]
+    record.add({"model": str(model), "callers": 1, "kind": "lone"}, samples, ratios)
+    print_samples(f"{model}, one blocking caller", samples, ratios)
+    for peer in peers:
+        peer.close()
+
+
+def _block(peer: Peer, model: Model) -> Window:
+    call, argument = peer.call, peer.argument(model.rows[0])
+    latencies: list[int] = []
+    for _ in range(20):
+        call(argument)  # the caches belong to the system that is measured
+    watch = Stopwatch()
+    before = perf_counter_ns()
+    until = before + int(BLOCK_S * 1e9)
+    while before < until:
+        call(argument)
+        now = perf_counter_ns()
+        latencies.append(now - before)
+        before = now
+    return watch.window(latencies)
