@@ -59,8 +59,8 @@ def cpp_tests(
         session.warn("C++ tests skipped: doctest is not installed")
 
 
-def build_and_install(session: nox.Session) -> dict[str, str]:
-    """Build the sdist, the wheel from that sdist, and install it with its test extra."""
+def build_and_install(session: nox.Session, extras: str = "test") -> dict[str, str]:
+    """Build the sdist, the wheel from that sdist, and install it with `extras`."""
     session.install(*BUILD_REQUIREMENTS, "twine")
     dist = BUILD / f"dist-{session.name}"
     shutil.rmtree(dist, ignore_errors=True)
@@ -72,7 +72,7 @@ def build_and_install(session: nox.Session) -> dict[str, str]:
     (wheel,) = dist.glob("*.whl")
     (sdist,) = dist.glob("*.tar.gz")
     session.run("twine", "check", "--strict", str(wheel), str(sdist))
-    session.install(f"{wheel}[test]")
+    session.install(f"{wheel}[{extras}]")
     return {"INFERKIT_WHEEL": str(wheel), "INFERKIT_SDIST": str(sdist)}
 
 
@@ -162,10 +162,16 @@ def asan(session: nox.Session) -> None:
 
 
 @nox.session
+def bench(session: nox.Session) -> None:
+    """The benchmarks: python -m benchmarks, with what follows `--`."""
+    build_and_install(session, "bench")
+    session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """The documentation, with warnings as errors, into docs/_build/html."""
-    session.install(*BUILD_REQUIREMENTS, *extra("docs"))
-    session.install(".", "--no-build-isolation")
+    build_and_install(session, "docs")
     session.run("sphinx-build", "-W", "--keep-going", "-q", "docs", "docs/_build/html")
 
 
