@@ -17,9 +17,9 @@ struct Block {
   std::byte* data = nullptr;
   std::size_t size_bytes = 0;  // usable bytes, at least what was asked for
   Recycle recycle = nullptr;
-  void* owner = nullptr;       // the pool, or the foreign object that recycle() frees
+  void* owner = nullptr;  // the pool, or the foreign object that recycle() frees
   std::atomic<std::uint32_t> refs{0};
-  std::uint32_t index = 0;     // the pool's own number for the block
+  std::uint32_t index = 0;  // the pool's own number for the block
 
   void add_ref() noexcept { refs.fetch_add(1, std::memory_order_relaxed); }
   void release() noexcept {

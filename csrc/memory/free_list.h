@@ -23,8 +23,8 @@ class alignas(kCacheLineBytes) FreeList {
       // relaxed: published by the CAS.
       nodes.next(node).store(node_of(head), std::memory_order_relaxed);
       // release: pairs with the acquire in pop(): the popper sees what the pusher left in the node.
-    } while (!head_.compare_exchange_weak(head, pack(tag_of(head), node),
-                                          std::memory_order_release, std::memory_order_relaxed));
+    } while (!head_.compare_exchange_weak(head, pack(tag_of(head), node), std::memory_order_release,
+                                          std::memory_order_relaxed));
   }
 
   // kNone when empty.
@@ -37,8 +37,8 @@ class alignas(kCacheLineBytes) FreeList {
       // relaxed: may read the value of a later push if the node was popped meanwhile; then the
       // tag has moved on and the CAS fails. 2^32 pops in that window are out of reach.
       const std::uint32_t next = nodes.next(node_of(head)).load(std::memory_order_relaxed);
-      if (head_.compare_exchange_weak(head, pack(tag_of(head) + 1, next),
-                                      std::memory_order_acquire, std::memory_order_acquire)) {
+      if (head_.compare_exchange_weak(head, pack(tag_of(head) + 1, next), std::memory_order_acquire,
+                                      std::memory_order_acquire)) {
         return node_of(head);
       }
     }

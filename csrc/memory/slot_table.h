@@ -17,9 +17,9 @@ namespace inferkit {
 template <class Atom>
 struct alignas(kCacheLineBytes) Slot : Block {
   typename Atom::template Atomic<std::uint32_t> next{0};  // owned by FreeList
-  std::uint32_t lead = 0;           // number of the lead of this block's chunk
-  std::uint32_t chunk_pages = 0;    // lead only: size of the chunk, 0 when it was given back
-  std::uint16_t chunk_blocks = 0;   // how many blocks the chunk was cut into
+  std::uint32_t lead = 0;          // number of the lead of this block's chunk
+  std::uint32_t chunk_pages = 0;   // lead only: size of the chunk, 0 when it was given back
+  std::uint16_t chunk_blocks = 0;  // how many blocks the chunk was cut into
   std::uint16_t size_class = 0;
   std::uint16_t free_in_chunk = 0;  // lead only: scratch of trim(), under the pool's mutex
 };
@@ -31,8 +31,7 @@ struct alignas(kCacheLineBytes) Slot : Block {
 template <class Atom>
 class SlotTable {
  public:
-  explicit SlotTable(std::size_t limit)
-      : segments_((limit + kSegmentSlots - 1) / kSegmentSlots) {}
+  explicit SlotTable(std::size_t limit) : segments_((limit + kSegmentSlots - 1) / kSegmentSlots) {}
 
   [[nodiscard]] Slot<Atom>& operator[](std::uint32_t number) noexcept {
     return segments_[number / kSegmentSlots][number % kSegmentSlots];

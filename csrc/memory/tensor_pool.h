@@ -21,8 +21,8 @@ struct PoolStats {
   std::uint64_t bytes_reserved = 0;  // held from the resource, never above the budget
   std::uint64_t bytes_in_use = 0;    // size_bytes of all blocks that somebody holds
   std::uint64_t blocks_in_use = 0;
-  std::uint64_t allocations = 0;     // blocks ever given out
-  std::uint64_t misses = 0;          // allocations that found no free block of their class
+  std::uint64_t allocations = 0;  // blocks ever given out
+  std::uint64_t misses = 0;       // allocations that found no free block of their class
 };
 
 // Blocks below 4 KiB are aligned to 64 bytes, others to the page. Contents are whatever was there
@@ -125,9 +125,9 @@ class BasicTensorPool {
   [[noreturn]] void refuse(std::size_t bytes, Shortage shortage) const {
     const PoolStats now = stats();
     if (shortage == Shortage::budget) {
-      fail(ErrorCode::queue_full, "the tensor pool has no room for ", bytes, " bytes: ",
-           now.bytes_in_use, " bytes in ", now.blocks_in_use, " blocks are in use, its budget is ",
-           budget_bytes(), " bytes");
+      fail(ErrorCode::queue_full, "the tensor pool has no room for ", bytes,
+           " bytes: ", now.bytes_in_use, " bytes in ", now.blocks_in_use,
+           " blocks are in use, its budget is ", budget_bytes(), " bytes");
     }
     fail(ErrorCode::backend, "out of memory: the system refused ", bytes,
          " bytes to the tensor pool, which holds ", now.bytes_reserved, " bytes of its budget of ",

@@ -17,8 +17,9 @@ void* counted(std::size_t bytes, std::size_t alignment) {
   ++allocations;
   // aligned_alloc wants a multiple of the alignment.
   const std::size_t rounded = (bytes + alignment) / alignment * alignment;
-  void* const data = alignment <= alignof(std::max_align_t) ? std::malloc(rounded)
-                                                            : std::aligned_alloc(alignment, rounded);
+  void* const data = alignment <= alignof(std::max_align_t)
+                         ? std::malloc(rounded)
+                         : std::aligned_alloc(alignment, rounded);
   if (data == nullptr) throw std::bad_alloc();
   return data;
 }
