@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmarks.peers.peer import Peer
 from benchmarks.window import Window, settle
@@ -19,7 +19,7 @@ class Samples:
 
     def median(self, figure: str) -> float:
         """Median over the rounds of ``per_second``, ``p50_us``, ``p99_us``, ``cpu_us``..."""
-        return median(getattr(window, figure) for window in self.windows)
+        return float(median(getattr(window, figure) for window in self.windows))
 
     def spread(self, figure: str) -> tuple[float, float]:
         """Least and greatest over the rounds."""
@@ -35,8 +35,11 @@ class Samples:
         }
 
 
+AnyPeer = TypeVar("AnyPeer", bound=Peer)
+
+
 def alternate(
-    peers: Sequence[Peer], rounds: int, measure: Callable[[Peer], Window]
+    peers: Sequence[AnyPeer], rounds: int, measure: Callable[[AnyPeer], Window]
 ) -> list[Samples]:
     """``rounds`` windows of each peer; the order turns by one each round and flips every other."""
     samples = [Samples(peer.family, peer.name) for peer in peers]

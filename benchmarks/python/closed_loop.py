@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator
 
 from benchmarks import callers, machine, models
 from benchmarks.models import Model
+from benchmarks.peers.assembled import Assembled, all_shapes
 from benchmarks.peers.direct import Direct
 from benchmarks.peers.greedy_inline import GreedyInline
 from benchmarks.peers.greedy_threads import GreedyThreads
 from benchmarks.peers.greedy_worker import GreedyWorker
 from benchmarks.peers.greedy_worker_gathered import GreedyWorkerGathered
-from benchmarks.peers.peer import Peer
+from benchmarks.peers.peer import Peer, Row
 from benchmarks.peers.published import (
     AsyncBatcherPeer,
     BatchedAsyncPeer,
@@ -21,7 +22,10 @@ from benchmarks.rounds import Ratio, Samples, alternate, best_of_families
 from benchmarks.settings import Settings
 from benchmarks.window import Window
 
-Drive = Callable[[Peer, list[models.Row], int, float], Window]
+IDEAL_BATCHES = (32, 64)
+"""Of the limit measured beside 64 callers and more; ``ideal`` sweeps the sizes."""
+
+Drive = Callable[[Peer, list[Row], int, float], Window]
 
 
 def run(settings: Settings) -> Record:
@@ -46,9 +50,13 @@ def _measure(
     count: int,
     settings: Settings,
 ) -> None:
-    samples = alternate(
-        peers, settings.rounds, lambda peer: drive(peer, model.rows, count, settings.window_s)
-    )
+    def window(peer: Peer) -> Window:
+        if isinstance(peer, Assembled):
+            return peer.window(settings.window_s / 4)
+        return drive(peer, model.rows, count, settings.window_s)
+
+    compared = [*peers, *all_shapes(model, IDEAL_BATCHES)] if count >= 64 else peers
+    samples = alternate(compared, settings.rounds, window)
     ratios = list(_ratios(samples))
     setting = {"model": str(model), "callers": count, "kind": kind}
     record.add(setting, samples, ratios)
