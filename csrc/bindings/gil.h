@@ -1,0 +1,53 @@
+// Both doors between our threads and Python, and the whole policy of using them.
+//
+// 1. Threads of the core never hold the GIL and never ask for it. Only the notifier, which is a
+//    thread of the bindings, attaches itself, once per batch of answers.
+// 2. Whoever can wait, join, compute, load or copy 64 KiB and more stands behind ReleaseGil. That
+//    includes the release of the last reference to an engine: it joins threads.
+// 3. Nobody holds a native lock while attached to Python: Python code may run at any allocation.
+//    Lock-free calls into the engine (admit of small inputs, submit, cancel, release) keep the GIL.
+// 4. Behind ReleaseGil no Python object is touched; what is needed afterwards is held by a counted
+//    reference that was taken before.
+// 5. A thread that asks for the GIL while the interpreter is going down never gets it. CPython 3.13
+//    and older then unwind its stack, which would drop Python references without the GIL and stop
+//    at the first noexcept function; we let such a thread sleep until the process ends, as 3.14
+//    does itself.
+//
+// No other file may name CPython's functions for this (tests/house/test_bans.py).
+#pragma once
+
+#include <Python.h>
+
+namespace inferkit {
+
+// Lets other Python threads run while this one is in native code.
+// Threads: one that holds the GIL, which it holds again afterwards. Blocks: at the end, until the
+// GIL is free. Throws: never, but does not come back once the interpreter is going down.
+class ReleaseGil {
+ public:
+  ReleaseGil() noexcept;
+  ~ReleaseGil() noexcept(false);
+  ReleaseGil(const ReleaseGil&) = delete;
+  ReleaseGil& operator=(const ReleaseGil&) = delete;
+
+ private:
+  PyThreadState* state_;
+};
+
+// Attaches a thread to Python, whether it was made by Python or not.
+// Threads: any. Blocks: until the GIL is free. Throws: as ReleaseGil.
+class AcquireGil {
+ public:
+  AcquireGil();
+  ~AcquireGil();
+  AcquireGil(const AcquireGil&) = delete;
+  AcquireGil& operator=(const AcquireGil&) = delete;
+
+ private:
+  PyGILState_STATE state_;
+};
+
+// False once the interpreter is going down: nobody new gets in. May turn false right after.
+[[nodiscard]] bool python_is_alive() noexcept;
+
+}  // namespace inferkit
