@@ -39,6 +39,11 @@ def install_system_packages(session: nox.Session, probe: str, package: str) -> b
     return Path(probe).exists()
 
 
+def label(session: nox.Session) -> str:
+    """The session and its interpreter as a file name."""
+    return Path(session.bin).parent.name
+
+
 def cmake(session: nox.Session, tree: Path, *defines: str) -> None:
     """Configure and build `tree` with our warnings as errors."""
     arguments = [f"-D{define}" for define in ("INFERKIT_WERROR=ON", *defines)]
@@ -62,7 +67,7 @@ def cpp_tests(
 def build_and_install(session: nox.Session, extras: str = "test") -> dict[str, str]:
     """Build the sdist, the wheel from that sdist, and install it with `extras`."""
     session.install(*BUILD_REQUIREMENTS, "twine")
-    dist = BUILD / f"dist-{session.name}"
+    dist = BUILD / f"dist-{label(session)}"
     shutil.rmtree(dist, ignore_errors=True)
     flags = ("-Ccmake.define.INFERKIT_WERROR=ON",)
     environment = {"CMAKE_BUILD_PARALLEL_LEVEL": JOBS}
@@ -78,7 +83,7 @@ def build_and_install(session: nox.Session, extras: str = "test") -> dict[str, s
 
 def testing_package(session: nox.Session) -> Path:
     """Build the testing variant, run its C++ tests, lay out a package around its extension."""
-    tree = BUILD / f"testing-{session.name}"
+    tree = BUILD / f"testing-{label(session)}"
     python = shutil.which("python", path=session.bin)
     pybind11 = session.run("python", "-m", "pybind11", "--cmakedir", silent=True).strip()
     cpp_tests(
