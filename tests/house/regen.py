@@ -41,10 +41,10 @@ def errors_page() -> str:
         "Written by `tests/house/regen.py` from `csrc/base/error.h`. Every error is an "
         "`inferkit.InferkitError`; its text names what was expected and what came.\n",
     ]
-    for entry in _core.error_table():
-        parts.append(f"## {entry['python_class']}\n")
-        parts.append(f"**Cause.** {entry['cause']}\n")
-        parts.append(f"**Fix.** {entry['fix']}\n")
+    for _, python_class, cause, fix in _core.error_table():
+        parts.append(f"## {python_class}\n")
+        parts.append(f"**Cause.** {cause}\n")
+        parts.append(f"**Fix.** {fix}\n")
     return "\n".join(parts)
 
 
