@@ -12,18 +12,10 @@
 #include "memory/block.h"
 #include "memory/chunk_store.h"
 #include "memory/lent.h"
+#include "memory/pool_stats.h"
 #include "memory/resource.h"
 
 namespace inferkit {
-
-// A snapshot; exact at quiet points, each number true at some moment otherwise.
-struct PoolStats {
-  std::uint64_t bytes_reserved = 0;  // held from the resource, never above the budget
-  std::uint64_t bytes_in_use = 0;    // size_bytes of all blocks that somebody holds
-  std::uint64_t blocks_in_use = 0;
-  std::uint64_t allocations = 0;  // blocks ever given out
-  std::uint64_t misses = 0;       // allocations that found no free block of their class
-};
 
 // Blocks below 4 KiB are aligned to 64 bytes, others to the page. Contents are whatever was there
 // before; the testing variant fills with kStaleByte on both ends of a block's life.
