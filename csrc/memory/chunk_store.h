@@ -9,6 +9,7 @@
 #include <new>
 
 #include "base/atom.h"
+#include "base/failpoint.h"
 #include "memory/free_list.h"
 #include "memory/lent.h"
 #include "memory/resource.h"
@@ -151,7 +152,7 @@ class ChunkStore {
   // One block for the caller, the others of its chunk to the free list; nullptr without memory.
   SlotT* carve(SizeClass wanted, std::size_t bytes) noexcept {
     const std::size_t count = bytes / wanted.bytes;
-    if (!provide_bare(count)) return nullptr;
+    if (INFERKIT_FAILS("tensor_pool.carve") || !provide_bare(count)) return nullptr;
     std::byte* data = resource_.allocate(bytes);
     if (data == nullptr) {
       trim_all();

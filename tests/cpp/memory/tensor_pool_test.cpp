@@ -7,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/failpoint.h"
 #include "testing/counting_resource.h"
 
 using namespace inferkit;
@@ -177,6 +178,16 @@ TEST_CASE("tensor_pool: a refusing system is a backend error, after the free chu
   CHECK(pool->stats().bytes_reserved == 0);
   resource.allow(-1);
   CHECK(pool->try_allocate(2 * kMiB));
+}
+
+TEST_CASE("tensor_pool: a failure to grow leaves the blocks that lie ready") {
+  CountingResource resource;
+  const PoolRef pool = TensorPool::create(resource, 64 * kMiB);
+  (void)pool->allocate(100);
+  const failpoint::Scoped armed("tensor_pool.carve", {});
+  CHECK(pool->try_allocate(100));
+  CHECK_FALSE(pool->try_allocate(kMiB));
+  CHECK(armed->failures() > 0);
 }
 
 TEST_CASE("tensor_pool: large free blocks keep at most half of the budget") {
