@@ -26,78 +26,76 @@ struct Allocator;
 struct Value;
 struct TypeInfo;
 struct TensorInfo;
-struct PrepackedWeights;
 struct CudaOptions;
 
 using PathChar = std::filesystem::path::value_type;
 
 // Values of the library's enums that we pass or compare; they travel as int.
-inline constexpr int kOk = 0;                 // OrtErrorCode
-inline constexpr int kInvalidArgument = 2;
-inline constexpr int kSeverityFatal = 4;      // OrtLoggingLevel
-inline constexpr int kOptimizeAll = 99;       // GraphOptimizationLevel
-inline constexpr int kArenaAllocator = 1;     // OrtAllocatorType
-inline constexpr int kMemoryDefault = 0;      // OrtMemType
-inline constexpr int kOnnxTensor = 1;         // ONNXType
+inline constexpr int kInvalidArgument = 2;  // OrtErrorCode
+inline constexpr int kSeverityFatal = 4;    // OrtLoggingLevel
+inline constexpr int kOptimizeAll = 99;     // GraphOptimizationLevel
+inline constexpr int kArenaAllocator = 1;   // OrtAllocatorType
+inline constexpr int kMemoryDefault = 0;    // OrtMemType
+inline constexpr int kOnnxTensor = 1;       // ONNXType
 
 // Functions that can fail return a Status to be released; null means success. Releasing takes
 // null. Strings and dimensions are written to memory that the caller provides.
-#define INFERKIT_ORT_SLOTS(X)                                                                     \
-  X(1, GetErrorCode, int(const Status*))                                                          \
-  X(2, GetErrorMessage, const char*(const Status*))                                               \
-  X(3, CreateEnv, Status*(int severity, const char* id, Env**))                                   \
-  X(7, CreateSession, Status*(const Env*, const PathChar*, const SessionOptions*, Session**))     \
-  X(8, CreateSessionFromArray,                                                                    \
-    Status*(const Env*, const void*, std::size_t bytes, const SessionOptions*, Session**))        \
-  X(9, Run,                                                                                       \
-    Status*(Session*, const RunOptions*, const char* const* input_names,                          \
-            const Value* const* inputs, std::size_t, const char* const* output_names,             \
-            std::size_t, Value** outputs))                                                        \
-  X(10, CreateSessionOptions, Status*(SessionOptions**))                                          \
-  X(23, SetSessionGraphOptimizationLevel, Status*(SessionOptions*, int))                          \
-  X(24, SetIntraOpNumThreads, Status*(SessionOptions*, int))                                      \
-  X(25, SetInterOpNumThreads, Status*(SessionOptions*, int))                                      \
-  X(30, SessionGetInputCount, Status*(const Session*, std::size_t*))                              \
-  X(31, SessionGetOutputCount, Status*(const Session*, std::size_t*))                             \
-  X(33, SessionGetInputTypeInfo, Status*(const Session*, std::size_t, TypeInfo**))                \
-  X(34, SessionGetOutputTypeInfo, Status*(const Session*, std::size_t, TypeInfo**))               \
-  X(36, SessionGetInputName, Status*(const Session*, std::size_t, Allocator*, char**))            \
-  X(37, SessionGetOutputName, Status*(const Session*, std::size_t, Allocator*, char**))           \
-  X(39, CreateRunOptions, Status*(RunOptions**))                                                  \
-  X(49, CreateTensorWithDataAsOrtValue,                                                           \
-    Status*(const MemoryInfo*, void* data, std::size_t bytes, const std::int64_t* dims,           \
-            std::size_t rank, int element_type, Value**))                                         \
-  X(51, GetTensorMutableData, Status*(Value*, void**))                                            \
-  X(55, CastTypeInfoToTensorInfo, Status*(const TypeInfo*, const TensorInfo**))                   \
-  X(56, GetOnnxTypeFromTypeInfo, Status*(const TypeInfo*, int*))                                  \
-  X(60, GetTensorElementType, Status*(const TensorInfo*, int*))                                   \
-  X(61, GetDimensionsCount, Status*(const TensorInfo*, std::size_t*))                             \
-  X(62, GetDimensions, Status*(const TensorInfo*, std::int64_t*, std::size_t))                    \
-  X(63, GetSymbolicDimensions, Status*(const TensorInfo*, const char**, std::size_t))             \
-  X(65, GetTensorTypeAndShape, Status*(const Value*, TensorInfo**))                               \
-  X(69, CreateCpuMemoryInfo, Status*(int allocator_type, int memory_type, MemoryInfo**))          \
-  X(76, AllocatorFree, Status*(Allocator*, void*))                                                \
-  X(78, GetAllocatorWithDefaultOptions, Status*(Allocator**))                                     \
-  X(93, ReleaseStatus, void(Status*))                                                             \
-  X(94, ReleaseMemoryInfo, void(MemoryInfo*))                                                     \
-  X(95, ReleaseSession, void(Session*))                                                           \
-  X(96, ReleaseValue, void(Value*))                                                               \
-  X(97, ReleaseRunOptions, void(RunOptions*))                                                     \
-  X(98, ReleaseTypeInfo, void(TypeInfo*))                                                         \
-  X(99, ReleaseTensorTypeAndShapeInfo, void(TensorInfo*))                                         \
-  X(100, ReleaseSessionOptions, void(SessionOptions*))                                            \
-  X(125, GetAvailableProviders, Status*(char***, int*))                                           \
-  X(126, ReleaseAvailableProviders, Status*(char**, int))                                         \
-  X(130, AddSessionConfigEntry, Status*(SessionOptions*, const char* key, const char* value))     \
-  X(165, AddRunConfigEntry, Status*(RunOptions*, const char* key, const char* value))             \
-  X(204, SessionOptionsAppendExecutionProvider_CUDA_V2,                                           \
-    Status*(SessionOptions*, const CudaOptions*))                                                 \
-  X(205, CreateCUDAProviderOptions, Status*(CudaOptions**))                                       \
-  X(206, UpdateCUDAProviderOptions,                                                               \
-    Status*(CudaOptions*, const char* const* keys, const char* const* values, std::size_t))       \
-  X(208, ReleaseCUDAProviderOptions, void(CudaOptions*))                                          \
-  X(216, SessionOptionsAppendExecutionProvider,                                                   \
-    Status*(SessionOptions*, const char* provider, const char* const* keys,                       \
+#define INFERKIT_ORT_SLOTS(X)                                                                      \
+  X(1, GetErrorCode, int(const Status*))                                                           \
+  X(2, GetErrorMessage, const char*(const Status*))                                                \
+  X(3, CreateEnv, Status*(int severity, const char* id, Env**))                                    \
+  X(7, CreateSession, Status*(const Env*, const PathChar*, const SessionOptions*, Session**))      \
+  X(8, CreateSessionFromArray,                                                                     \
+    Status*(const Env*, const void*, std::size_t bytes, const SessionOptions*, Session**))         \
+  X(9, Run,                                                                                        \
+    Status*(Session*, const RunOptions*, const char* const* input_names,                           \
+            const Value* const* inputs, std::size_t, const char* const* output_names, std::size_t, \
+            Value** outputs))                                                                      \
+  X(10, CreateSessionOptions, Status*(SessionOptions**))                                           \
+  X(23, SetSessionGraphOptimizationLevel, Status*(SessionOptions*, int))                           \
+  X(24, SetIntraOpNumThreads, Status*(SessionOptions*, int))                                       \
+  X(25, SetInterOpNumThreads, Status*(SessionOptions*, int))                                       \
+  X(30, SessionGetInputCount, Status*(const Session*, std::size_t*))                               \
+  X(31, SessionGetOutputCount, Status*(const Session*, std::size_t*))                              \
+  X(33, SessionGetInputTypeInfo, Status*(const Session*, std::size_t, TypeInfo**))                 \
+  X(34, SessionGetOutputTypeInfo, Status*(const Session*, std::size_t, TypeInfo**))                \
+  X(36, SessionGetInputName, Status*(const Session*, std::size_t, Allocator*, char**))             \
+  X(37, SessionGetOutputName, Status*(const Session*, std::size_t, Allocator*, char**))            \
+  X(39, CreateRunOptions, Status*(RunOptions**))                                                   \
+  X(49, CreateTensorWithDataAsOrtValue,                                                            \
+    Status*(const MemoryInfo*, void* data, std::size_t bytes, const std::int64_t* dims,            \
+            std::size_t rank, int element_type, Value**))                                          \
+  X(51, GetTensorMutableData, Status*(Value*, void**))                                             \
+  X(55, CastTypeInfoToTensorInfo, Status*(const TypeInfo*, const TensorInfo**))                    \
+  X(56, GetOnnxTypeFromTypeInfo, Status*(const TypeInfo*, int*))                                   \
+  X(60, GetTensorElementType, Status*(const TensorInfo*, int*))                                    \
+  X(61, GetDimensionsCount, Status*(const TensorInfo*, std::size_t*))                              \
+  X(62, GetDimensions, Status*(const TensorInfo*, std::int64_t*, std::size_t))                     \
+  X(63, GetSymbolicDimensions, Status*(const TensorInfo*, const char**, std::size_t))              \
+  X(65, GetTensorTypeAndShape, Status*(const Value*, TensorInfo**))                                \
+  X(69, CreateCpuMemoryInfo, Status*(int allocator_type, int memory_type, MemoryInfo**))           \
+  X(76, AllocatorFree, Status*(Allocator*, void*))                                                 \
+  X(78, GetAllocatorWithDefaultOptions, Status*(Allocator**))                                      \
+  X(93, ReleaseStatus, void(Status*))                                                              \
+  X(94, ReleaseMemoryInfo, void(MemoryInfo*))                                                      \
+  X(95, ReleaseSession, void(Session*))                                                            \
+  X(96, ReleaseValue, void(Value*))                                                                \
+  X(97, ReleaseRunOptions, void(RunOptions*))                                                      \
+  X(98, ReleaseTypeInfo, void(TypeInfo*))                                                          \
+  X(99, ReleaseTensorTypeAndShapeInfo, void(TensorInfo*))                                          \
+  X(100, ReleaseSessionOptions, void(SessionOptions*))                                             \
+  X(125, GetAvailableProviders, Status*(char***, int*))                                            \
+  X(126, ReleaseAvailableProviders, Status*(char**, int))                                          \
+  X(130, AddSessionConfigEntry, Status*(SessionOptions*, const char* key, const char* value))      \
+  X(165, AddRunConfigEntry, Status*(RunOptions*, const char* key, const char* value))              \
+  X(204, SessionOptionsAppendExecutionProvider_CUDA_V2,                                            \
+    Status*(SessionOptions*, const CudaOptions*))                                                  \
+  X(205, CreateCUDAProviderOptions, Status*(CudaOptions**))                                        \
+  X(206, UpdateCUDAProviderOptions,                                                                \
+    Status*(CudaOptions*, const char* const* keys, const char* const* values, std::size_t))        \
+  X(208, ReleaseCUDAProviderOptions, void(CudaOptions*))                                           \
+  X(216, SessionOptionsAppendExecutionProvider,                                                    \
+    Status*(SessionOptions*, const char* provider, const char* const* keys,                        \
             const char* const* values, std::size_t))
 
 // The slots by name, filled from the library's table. Null until then.

@@ -96,8 +96,8 @@ OrtBackend::OrtBackend(OrtLibrary& library, const OrtModel& model, const OrtOpti
   signature_ = ort::read_signature(api_, load_.get());
   for (const TensorSpec& spec : signature_.inputs) input_names_.push_back(spec.name.c_str());
   for (const TensorSpec& spec : signature_.outputs) output_names_.push_back(spec.name.c_str());
-  ort::check(api_, api_.CreateCpuMemoryInfo(ort::kArenaAllocator, ort::kMemoryDefault,
-                                            memory_.out()),
+  ort::check(api_,
+             api_.CreateCpuMemoryInfo(ort::kArenaAllocator, ort::kMemoryDefault, memory_.out()),
              ErrorCode::model_load, "describe memory");
   make_instances(options.instances);
 #if defined(__GLIBC__)
@@ -150,7 +150,8 @@ void OrtBackend::run(std::span<const TensorView> inputs, std::span<OutputSlot> o
   ort::Status* const failure =
       api_.Run(session, instance.options.get(), input_names_.data(), instance.inputs.data(),
                inputs.size(), output_names_.data(), outputs.size(), instance.outputs.data());
-  if (failure != nullptr) [[unlikely]] throw ort::take_run_error(api_, failure);
+  if (failure != nullptr) [[unlikely]]
+    throw ort::take_run_error(api_, failure);
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     if (outputs[i].view.data != nullptr) continue;
     outputs[i].view.dtype = signature_.outputs[i].dtype;

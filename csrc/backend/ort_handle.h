@@ -16,9 +16,7 @@ inline void release(const Api& api, TypeInfo* object) { api.ReleaseTypeInfo(obje
 inline void release(const Api& api, TensorInfo* object) {
   api.ReleaseTensorTypeAndShapeInfo(object);
 }
-inline void release(const Api& api, CudaOptions* object) {
-  api.ReleaseCUDAProviderOptions(object);
-}
+inline void release(const Api& api, CudaOptions* object) { api.ReleaseCUDAProviderOptions(object); }
 
 // Like unique_ptr, for one object of the library. The table outlives every handle: it is never
 // unloaded. Threads: a value.

@@ -45,9 +45,9 @@ class OrtLibrary {
 struct RuntimeInfo {
   std::string path;
   std::string version;
-  std::uint32_t api = 0;               // highest interface version offered
+  std::uint32_t api = 0;  // highest interface version offered
   std::vector<std::string> providers;
-  std::vector<std::string> slots;      // names of the slots we use, each found to be filled
+  std::vector<std::string> slots;  // names of the slots we use, each found to be filled
 };
 
 // What a library offers, without creating an env: for `inferkit doctor` and the version tests.

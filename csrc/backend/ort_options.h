@@ -20,8 +20,8 @@ struct OrtModel {
 using OrtConfig = std::map<std::string, std::string>;
 
 struct OrtOptions {
-  std::uint32_t instances = 1;  // how many runs may be in progress at once
-  std::uint32_t threads = 0;    // of a run that is alone; 0: every core this process may use
+  std::uint32_t instances = 1;         // how many runs may be in progress at once
+  std::uint32_t threads = 0;           // of a run that is alone; 0: every core this process may use
   std::vector<std::string> providers;  // ONNX Runtime's names, most wanted first; empty: the CPU
   std::map<std::string, OrtConfig> provider_options;  // by provider, all of which are in providers
   OrtConfig session_config;                           // ONNX Runtime's session config entries

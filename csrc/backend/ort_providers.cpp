@@ -75,12 +75,10 @@ void append_providers(const OrtLibrary& library, const OrtOptions& options,
     static const OrtConfig kNone;
     const auto found = options.provider_options.find(name);
     const KeysAndValues config(found == options.provider_options.end() ? kNone : found->second);
-    Status* const failure =
-        name == kCuda ? append_cuda(api, session, config)
-                      : api.SessionOptionsAppendExecutionProvider(session, name.c_str(),
-                                                                  config.keys.data(),
-                                                                  config.values.data(),
-                                                                  config.keys.size());
+    Status* const failure = name == kCuda ? append_cuda(api, session, config)
+                                          : api.SessionOptionsAppendExecutionProvider(
+                                                session, name.c_str(), config.keys.data(),
+                                                config.values.data(), config.keys.size());
     check(api, failure, ErrorCode::model_load, text("add execution provider ", name));
   }
 }

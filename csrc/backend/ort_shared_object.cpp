@@ -45,10 +45,10 @@ void* find_symbol(void* library, const char* name) noexcept { return dlsym(libra
 #endif
 
 void require_every_slot(const SharedObject& object) {
-#define INFERKIT_ORT_REQUIRE(index, name, type)                                               \
-  if (object.slots.name == nullptr) {                                                         \
-    fail(ErrorCode::runtime_not_found, "onnxruntime ", object.version, " at ", object.path,   \
-         " offers no " #name " (slot ", index, ")");                                          \
+#define INFERKIT_ORT_REQUIRE(index, name, type)                                             \
+  if (object.slots.name == nullptr) {                                                       \
+    fail(ErrorCode::runtime_not_found, "onnxruntime ", object.version, " at ", object.path, \
+         " offers no " #name " (slot ", index, ")");                                        \
   }
   INFERKIT_ORT_SLOTS(INFERKIT_ORT_REQUIRE)
 #undef INFERKIT_ORT_REQUIRE

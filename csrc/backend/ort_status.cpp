@@ -7,11 +7,21 @@ namespace {
 
 // OrtErrorCode, in order; as ONNX Runtime's own Python binding prints them.
 std::string_view code_name(int code) noexcept {
-  constexpr std::string_view kNames[] = {
-      "OK",          "FAIL",           "INVALID_ARGUMENT",  "NO_SUCHFILE",
-      "NO_MODEL",    "ENGINE_ERROR",   "RUNTIME_EXCEPTION", "INVALID_PROTOBUF",
-      "MODEL_LOADED", "NOT_IMPLEMENTED", "INVALID_GRAPH",   "EP_FAIL",
-      "MODEL_LOAD_CANCELED", "MODEL_REQUIRES_COMPILATION", "NOT_FOUND"};
+  constexpr std::string_view kNames[] = {"OK",
+                                         "FAIL",
+                                         "INVALID_ARGUMENT",
+                                         "NO_SUCHFILE",
+                                         "NO_MODEL",
+                                         "ENGINE_ERROR",
+                                         "RUNTIME_EXCEPTION",
+                                         "INVALID_PROTOBUF",
+                                         "MODEL_LOADED",
+                                         "NOT_IMPLEMENTED",
+                                         "INVALID_GRAPH",
+                                         "EP_FAIL",
+                                         "MODEL_LOAD_CANCELED",
+                                         "MODEL_REQUIRES_COMPILATION",
+                                         "NOT_FOUND"};
   const auto index = static_cast<std::size_t>(code);
   return code >= 0 && index < std::size(kNames) ? kNames[index] : "unknown";
 }

@@ -20,7 +20,8 @@ namespace inferkit::ort {
 
 // Throws unless status is null. `doing` completes "onnxruntime failed to ...".
 inline void check(const Api& api, Status* status, ErrorCode code, std::string_view doing) {
-  if (status != nullptr) [[unlikely]] throw take_error(api, status, code, doing);
+  if (status != nullptr) [[unlikely]]
+    throw take_error(api, status, code, doing);
 }
 
 }  // namespace inferkit::ort

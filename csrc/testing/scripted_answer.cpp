@@ -12,18 +12,30 @@ namespace {
 template <class Work>
 void with_type(DType dtype, const Work& work) {
   switch (dtype) {
-    case DType::float32: return work.template operator()<float>();
-    case DType::float64: return work.template operator()<double>();
-    case DType::boolean: return work.template operator()<bool>();
-    case DType::uint8: return work.template operator()<std::uint8_t>();
-    case DType::int8: return work.template operator()<std::int8_t>();
-    case DType::uint16: return work.template operator()<std::uint16_t>();
-    case DType::int16: return work.template operator()<std::int16_t>();
-    case DType::uint32: return work.template operator()<std::uint32_t>();
-    case DType::int32: return work.template operator()<std::int32_t>();
-    case DType::uint64: return work.template operator()<std::uint64_t>();
-    case DType::int64: return work.template operator()<std::int64_t>();
-    case DType::float16: break;
+    case DType::float32:
+      return work.template operator()<float>();
+    case DType::float64:
+      return work.template operator()<double>();
+    case DType::boolean:
+      return work.template operator()<bool>();
+    case DType::uint8:
+      return work.template operator()<std::uint8_t>();
+    case DType::int8:
+      return work.template operator()<std::int8_t>();
+    case DType::uint16:
+      return work.template operator()<std::uint16_t>();
+    case DType::int16:
+      return work.template operator()<std::int16_t>();
+    case DType::uint32:
+      return work.template operator()<std::uint32_t>();
+    case DType::int32:
+      return work.template operator()<std::int32_t>();
+    case DType::uint64:
+      return work.template operator()<std::uint64_t>();
+    case DType::int64:
+      return work.template operator()<std::int64_t>();
+    case DType::float16:
+      break;
   }
   fail(ErrorCode::backend, "the scripted backend has no arithmetic for ", dtype_name(dtype));
 }
@@ -112,8 +124,7 @@ void answer(const Signature& signature, std::span<const TensorView> inputs,
 std::vector<double> first_of_rows(const TensorView& view) {
   if (view.dtype == DType::float16) return {};
   const std::vector<double> all = read(view);
-  const std::size_t rows =
-      view.shape.rank() == 0 ? 1 : static_cast<std::size_t>(view.shape[0]);
+  const std::size_t rows = view.shape.rank() == 0 ? 1 : static_cast<std::size_t>(view.shape[0]);
   std::vector<double> first;
   if (all.empty()) return first;
   for (std::size_t row = 0; row < rows; ++row) first.push_back(all[row * (all.size() / rows)]);

@@ -49,8 +49,7 @@ ScriptedBackend::ScriptedBackend(Signature signature, std::uint32_t instances)
 
 std::vector<std::string> ScriptedBackend::notes() const { return {"scripted: y = 2 x + 1"}; }
 
-void ScriptedBackend::run(Inputs inputs, std::span<OutputSlot> outputs,
-                          const RunContext& context) {
+void ScriptedBackend::run(Inputs inputs, std::span<OutputSlot> outputs, const RunContext& context) {
   const std::size_t run = begin(inputs, context);
   const AtExit ended([&] {
     const std::lock_guard lock(mutex_);

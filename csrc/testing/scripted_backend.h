@@ -15,11 +15,11 @@ namespace inferkit {
 
 // One run as the backend saw it.
 struct SeenRun {
-  std::int64_t rows = 0;        // first dimension of the first input
+  std::int64_t rows = 0;  // first dimension of the first input
   std::uint32_t instance = 0;
   bool alone = false;
   bool failed = false;
-  std::vector<double> first;    // first element of each row of the first input: who was in it
+  std::vector<double> first;  // first element of each row of the first input: who was in it
 };
 
 // x float32 [-1, width] -> y float32 [-1, width], batched.
@@ -75,10 +75,10 @@ class ScriptedBackend final : public Backend {
   int next_errors_left_ = 0;
   Failure fail_when_;
   std::function<void(const SeenRun&)> on_run_;
-  std::vector<bool> busy_;    // by instance, to catch two runs in one
+  std::vector<bool> busy_;  // by instance, to catch two runs in one
 
-  std::atomic<std::uint32_t> begun_{0};       // wait_until_begun() sleeps on it
-  std::atomic<std::uint32_t> passes_;         // runs that may pass; kOpen: any number
+  std::atomic<std::uint32_t> begun_{0};  // wait_until_begun() sleeps on it
+  std::atomic<std::uint32_t> passes_;    // runs that may pass; kOpen: any number
   std::atomic<std::uint32_t> running_{0};
   std::atomic<std::uint32_t> most_at_once_{0};
   std::atomic<bool> keeps_alone_session_{true};

@@ -32,7 +32,9 @@ TEST_CASE("a guard flushes denormals and puts the mode back, nested too") {
     CHECK_FALSE(keeps_denormals());
     CHECK(flushes_denormals());
 #endif
-    { const FlushDenormals inner; }
+    {
+      const FlushDenormals inner;
+    }
     CHECK(keeps_denormals() == !flushes_denormals());
   }
   CHECK(keeps_denormals());

@@ -130,7 +130,10 @@ inline std::vector<float> weights_of(std::size_t count, std::uint32_t seed) {
 
 // y = x
 inline std::string identity(const std::vector<Dim>& dims, int type = kFloat) {
-  return Graph().input("x", type, dims).output("y", type, dims).node("Identity", {"x"}, {"y"})
+  return Graph()
+      .input("x", type, dims)
+      .output("y", type, dims)
+      .node("Identity", {"x"}, {"y"})
       .model();
 }
 
@@ -170,8 +173,12 @@ inline std::string mlp(const std::vector<int>& widths) {
 // y = table[x], x int64 [n]; an index out of range fails the run. Table: rows 0, 1, 2, 3.
 inline std::string gather() {
   const std::vector<float> table = {0, 1, 2, 3};
-  return Graph().input("x", kInt64, {"n"}).output("y", kFloat, {"n", 1})
-      .weights("table", {4, 1}, table).node("Gather", {"table", "x"}, {"y"}).model();
+  return Graph()
+      .input("x", kInt64, {"n"})
+      .output("y", kFloat, {"n", 1})
+      .weights("table", {4, 1}, table)
+      .node("Gather", {"table", "x"}, {"y"})
+      .model();
 }
 
 }  // namespace inferkit::onnx
