@@ -134,6 +134,46 @@ def test_a_gpu_without_its_libraries_is_told(
     assert "libcudnn.so.98765" in cuda.text
 
 
+class Driver:
+    """libcuda as `_devices` calls it; ctypes hands it its pointers."""
+
+    def __init__(self, starts: int, names: list[bytes]) -> None:
+        self.names = names
+        self.cuInit = lambda flags: starts
+
+    def cuDeviceGetCount(self, count) -> int:  # type: ignore[no-untyped-def]
+        count._obj.value = len(self.names)
+        return 0
+
+    def cuDeviceGetName(self, name, size: int, index: int) -> int:  # type: ignore[no-untyped-def]
+        name.value = self.names[index][: size - 1]
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("driver", "gpus", "why_not"),
+    [
+        (Driver(0, [b"First GPU", b"Second GPU"]), ["First GPU", "Second GPU"], ""),
+        (Driver(0, []), [], "offers no GPU"),
+        (Driver(100, [b"never asked"]), [], "cuInit returned 100"),
+        (None, [], "libcuda.so.1 is not to be found"),
+    ],
+)
+def test_the_driver_is_asked_for_its_gpus(
+    driver: Driver | None, gpus: list[str], why_not: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(name: str) -> Driver:
+        assert name == "libcuda.so.1"
+        if driver is None:
+            raise OSError("no such file")
+        return driver
+
+    monkeypatch.setattr(_devices.ctypes, "CDLL", load)
+    found, reason = _devices.nvidia_gpus()
+    assert found == gpus
+    assert why_not in reason
+
+
 # ---- the command ------------------------------------------------------------------------------
 def test_this_machine_is_fine(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("onnxruntime")
