@@ -4,16 +4,15 @@
 #include <cstdint>
 #include <vector>
 
+#include "batch/assembler.h"
 #include "batch/lane.h"
-#include "batch/payload.h"
 #include "batch/request.h"
-#include "memory/output_slot.h"
 
 namespace inferkit {
 
 // One per instance, reused. Filled by the token holder, then read and run by the one thread that
 // was given the lease; its members' deadlines stay readable by the token holder meanwhile.
-// Owns: the queue side of its members until each is completed; the gathered inputs during a run.
+// Owns: the queue side of its members until each is completed.
 template <class Atom>
 struct Batch {
   // What the keeper may need of a member without touching the record.
@@ -28,15 +27,15 @@ struct Batch {
   Lane<Atom>* lane = nullptr;
   TimeNs claimed = 0;
   bool alone = true;  // no other batch was running when this one was claimed
-  bool sibling_failed = false;
 
   // Left by the runner for the token holder, published by the lease's return.
   DurationNs took = 0;  // 0: not to be learned from (failed)
   std::vector<std::vector<Request<Atom>*>> retries;
 
   // Scratch of the run, kept to spare the allocator.
+  std::vector<Rider> riders;
   std::vector<TensorView> inputs;
-  BlockRef gathered;
+  std::vector<TensorView> outputs;
 
   void clear() noexcept {
     members.clear();

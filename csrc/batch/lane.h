@@ -21,14 +21,18 @@ class Lane {
  public:
   using Record = Request<Atom>;
 
-  Lane(std::uint64_t hash, std::span<const std::int64_t> dims)
-      : hash_(hash), dims_(dims.begin(), dims.end()) {}
+  explicit Lane(const Record& first)
+      : hash_(first.lane_hash),
+        dims_(first.lane_dims.view().begin(), first.lane_dims.view().end()) {}
 
-  [[nodiscard]] bool matches(std::uint64_t hash, std::span<const std::int64_t> dims) const noexcept {
-    return hash == hash_ && std::equal(dims.begin(), dims.end(), dims_.begin(), dims_.end());
+  [[nodiscard]] bool takes(const Record& request) const noexcept {
+    const auto dims = request.lane_dims.view();
+    return request.lane_hash == hash_ &&
+           std::equal(dims.begin(), dims.end(), dims_.begin(), dims_.end());
   }
 
   void push(Record* request, std::uint64_t sequence) {
+    request->lane = this;
     entries_.push_back({order_of(request->priority, request->arrival, request->deadline, sequence),
                         request});
     std::push_heap(entries_.begin(), entries_.end(), later);
@@ -64,6 +68,10 @@ class Lane {
     return request;
   }
 
+  // Whose answer the next batch will certainly hold; null for a blocked caller or a retry.
+  [[nodiscard]] const void* front_sink() const noexcept {
+    return has_retry() || entries_.empty() ? nullptr : entries_.front().request->sink;
+  }
   [[nodiscard]] bool has_retry() const noexcept { return !retries_.empty(); }
   [[nodiscard]] std::vector<Record*> pop_retry() {
     std::vector<Record*> group = std::move(retries_.front());

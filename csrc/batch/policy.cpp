@@ -8,7 +8,7 @@ namespace {
 // How many rows the next batch of this lane should take.
 std::uint32_t batch_rows(const LaneState& lane, const BatchLimits& limits,
                          std::uint32_t free_instances) noexcept {
-  std::uint32_t rows = std::min(lane.rows, lane.latency->cheapest_rows(limits.max_rows));
+  std::uint32_t rows = std::min(lane.rows, limits.preferred_rows);
   if (free_instances > 1 && rows > 1 && lane.latency->measured()) {
     const std::uint32_t share = (std::min(lane.rows, rows * free_instances) + free_instances - 1) /
                                 free_instances;
@@ -22,7 +22,7 @@ std::uint32_t batch_rows(const LaneState& lane, const BatchLimits& limits,
 
 // The time until which waiting for more rows pays; `now` or earlier when it does not.
 TimeNs wait_until(const LaneState& lane, const BatchLimits& limits, TimeNs now) noexcept {
-  if (limits.max_delay == 0 || lane.rows >= limits.max_rows) return now;
+  if (limits.max_delay == 0 || lane.rows >= limits.preferred_rows) return now;
   const TimeNs patience = lane.oldest_arrival + limits.max_delay;
   const DurationNs saved = lane.latency->fixed_cost();
   const bool pays = lane.arrival_gap != kNever &&

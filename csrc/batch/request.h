@@ -8,6 +8,7 @@
 #include "base/atom.h"
 #include "base/error.h"
 #include "batch/batch_result.h"
+#include "batch/lane_dims.h"
 #include "memory/block.h"
 #include "queue/inbox.h"
 
@@ -37,15 +38,16 @@ enum class WaitWord : std::uint32_t {
   awake,   // nobody sleeps
   parked,  // the caller sleeps
   lead,    // the caller was handed a batch to run (Request::lead_lease)
-  done,    // final: look at the state
-  gone     // the caller left; nobody may be handed anything
+  done     // final: look at the state
 };
 
 template <class Atom>
 struct Request;
 
 // Where answers go when nobody blocks for them: an event loop's port, or the notifier.
-// Threads: push from any; the consumer drains `answers`. Owns: nothing. wake() never blocks.
+// Threads: deliver and wake from any; the consumer drains `answers`. wake() never blocks.
+// Owns: nothing. Lives until Engine::close() has returned for every engine that it was given to: a
+// runner may still be about to call wake() when the consumer has long taken the answer.
 template <class Atom>
 class Sink {
  public:
@@ -85,15 +87,19 @@ struct alignas(kCacheLineBytes) Request {
   std::uint32_t rows = 0;
   std::int32_t priority = 0;
   std::uint64_t lane_hash = 0;
+  LaneDims lane_dims;
   std::uint64_t charged_bytes = 0;  // what was taken from the credits
   TimeNs arrival = 0;
   TimeNs deadline = kNever;
-  BlockRef payload;  // Payload (batch/payload.h): open dimensions, offsets, input bytes
+  BlockRef payload;  // Payload (batch/payload.h); freed by whoever wins the CAS out of queued
 
   // Written by the side that moves it out of claimed, before the CAS that says so.
   ResultRef result;
   std::uint32_t first_row = 0;
   std::unique_ptr<Error> error;
+
+  // The token holder's: the lane that it lies in.
+  const void* lane = nullptr;
 
   // Wake chain and hand-over, published by `wait`.
   Request* wake_next = nullptr;

@@ -40,71 +40,81 @@ enum class IfFull : std::uint8_t {
 class Engine {
  public:
   // Blocks: warm-up. Throws: Error(model_load), Error(invalid_input) for options.
-  static std::shared_ptr<Engine> open(std::unique_ptr<Backend> backend,
-                                      const EngineOptions& options,
-                                      const Clock& clock = steady_clock());
-  virtual ~Engine() = default;  // as close(false, unlimited); in a forked child: leaks instead
+  // `load_time`: how long the backend took to load, which bounds the warm-up from below.
+  [[nodiscard]] static std::shared_ptr<Engine> open(std::unique_ptr<Backend> backend,
+                                                    const EngineOptions& options,
+                                                    DurationNs load_time = 0,
+                                                    const Clock& clock = steady_clock());
+  ~Engine();  // as close(false, unlimited); in a forked child: leaks instead
 
-  [[nodiscard]] virtual const Signature& signature() const noexcept = 0;
-  [[nodiscard]] virtual const EngineOptions& options() const noexcept = 0;  // automatic ones filled in
-  [[nodiscard]] virtual const Clock& clock() const noexcept = 0;
+  [[nodiscard]] const Signature& signature() const noexcept;
+  [[nodiscard]] const EngineOptions& options() const noexcept;  // automatic ones filled in
+  [[nodiscard]] const Clock& clock() const noexcept;
 
   // Checks the inputs, takes credits, copies the inputs. The views are used only during the call.
   // Blocks: for the copy (release the GIL from 64 KiB on). Throws: Error(invalid_input),
   // Error(queue_full), Error(session_closed), Error(forked_session).
-  [[nodiscard]] virtual EngineRequest* admit(std::span<const TensorView> inputs, const Call& call,
-                                             IfFull if_full) = 0;
-  [[nodiscard]] virtual std::uint32_t room_epoch() const noexcept = 0;
+  [[nodiscard]] EngineRequest* admit(std::span<const TensorView> inputs, const Call& call,
+                                             IfFull if_full);
+  [[nodiscard]] std::uint32_t room_epoch() const noexcept;
   // Blocks: until there may be room, `until`, a signal, or close().
-  virtual void wait_for_room(std::uint32_t epoch, TimeNs until) noexcept = 0;
+  void wait_for_room(std::uint32_t epoch, TimeNs until) noexcept;
   // Called from any thread when room was made that somebody announced; must not block or throw.
   // Set before the first admit(announce) of a request with a sink.
-  virtual void set_room_hook(std::function<void()> hook) = 0;
+  void set_room_hook(std::function<void()> hook);
 
   // --- a caller that blocks (call.sink == null) ------------------------------------------------
   // Queues the request; if nothing else is to be done first, runs its batch on this thread.
   // Blocks: for at most one run.
-  virtual void start(EngineRequest* request) noexcept = 0;
+  void start(EngineRequest* request) noexcept;
   // True once the request is resolved (its own deadline included); false at `until` or a signal.
   // Blocks: yes.
-  [[nodiscard]] virtual bool await(EngineRequest* request, TimeNs until) noexcept = 0;
+  [[nodiscard]] bool await(EngineRequest* request, TimeNs until) noexcept;
   // The caller leaves without the answer (KeyboardInterrupt): cancels if it still can, releases.
-  virtual void abandon(EngineRequest* request) noexcept = 0;
+  void abandon(EngineRequest* request) noexcept;
 
   // --- a caller with a sink ---------------------------------------------------------------------
   // Queues and rings. Never computes on this thread.
-  virtual void submit(EngineRequest* request) noexcept = 0;
+  void submit(EngineRequest* request) noexcept;
   // Queues without ringing: a flush() by the same thread must follow.
-  virtual void enqueue(EngineRequest* request) noexcept = 0;
+  void enqueue(EngineRequest* request) noexcept;
   // Whether a batch of `rows` rows is expected to take less than the inline budget.
-  [[nodiscard]] virtual bool runs_inline(std::uint32_t rows) const noexcept = 0;
+  [[nodiscard]] bool runs_inline(std::uint32_t rows) const noexcept;
   // Runs batches that hold requests of `sink` on this thread until there are none, an instance is
   // not free, or `budget` is spent; what is left goes to the runners. The answers are in
   // sink->answers, without a wake(). Returns the time spent. Blocks: for the runs.
-  virtual DurationNs flush(EngineSink* sink, DurationNs budget) noexcept = 0;
+  DurationNs flush(EngineSink* sink, DurationNs budget) noexcept;
   // By the owner of the sink side. True: it was still queued (or, with `running_too`, running) and
   // is now cancelled: it will not be delivered, the owner releases it. False: it is resolved
   // otherwise or will be, and is or will be delivered.
-  [[nodiscard]] virtual bool cancel(EngineRequest* request, bool running_too) noexcept = 0;
+  [[nodiscard]] bool cancel(EngineRequest* request, bool running_too) noexcept;
 
   // --- after the answer ---------------------------------------------------------------------------
   // Why a failed, expired or closed request has no result.
-  [[nodiscard]] virtual Error error_of(const EngineRequest& request) const = 0;
-  virtual void release(EngineRequest* request) noexcept = 0;
+  [[nodiscard]] Error error_of(const EngineRequest& request) const;
+  void release(EngineRequest* request) noexcept;
   // An answer that nobody was left to take.
-  virtual void note_undeliverable() noexcept = 0;
+  void note_undeliverable() noexcept;
   // Whether results still held by users pin more than half of the pool's budget: then copy.
-  [[nodiscard]] virtual bool pool_is_pinned() const noexcept = 0;
+  [[nodiscard]] bool pool_is_pinned() const noexcept;
 
-  [[nodiscard]] virtual EngineStats stats() const = 0;
-  [[nodiscard]] virtual std::string explain() const = 0;
+  [[nodiscard]] EngineStats stats() const;
+  [[nodiscard]] std::string explain() const;
   // Refuses new requests; drain: waits for the accepted ones (at most `timeout`); then answers what
   // is still queued with session_closed, waits for running batches, joins the threads and drops
   // the model. Idempotent. Blocks: yes.
-  virtual void close(bool drain, DurationNs timeout) noexcept = 0;
-  [[nodiscard]] virtual bool closed() const noexcept = 0;
+  void close(bool drain, DurationNs timeout) noexcept;
+  [[nodiscard]] bool closed() const noexcept;
   // True in a child of the process that opened the engine.
-  [[nodiscard]] virtual bool forked() const noexcept = 0;
+  [[nodiscard]] bool forked() const noexcept;
+
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+ private:
+  struct Core;
+  explicit Engine(std::unique_ptr<Core> core);
+  std::unique_ptr<Core> core_;
 };
 
 }  // namespace inferkit

@@ -1,0 +1,236 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+
+#include "base/thread_setup.h"
+#include "base/usable_cores.h"
+#include "engine/engine_core.h"
+
+namespace inferkit {
+namespace {
+
+void check_range(const char* name, std::uint64_t value, std::uint64_t least, std::uint64_t most) {
+  if (value < least || value > most) {
+    fail(ErrorCode::invalid_input, name, ": expected ", least, " to ", most, ", got ", value);
+  }
+}
+
+EngineOptions fill_in(EngineOptions options) {
+  check_range("max_pending", options.max_pending, 1, Credits<StdAtom>::kMaxRequests);
+  check_range("max_pending_bytes", options.max_pending_bytes, 1, 1ULL << 46);
+  check_range("max_batch_size", options.max_batch_rows, 0, 1U << 20);
+  check_range("instances", options.instances, 0, kMaxInstances);
+  if (options.max_delay_ns < 0) {
+    fail(ErrorCode::invalid_input, "max_delay: expected 0 or more seconds, got ",
+         static_cast<double>(options.max_delay_ns) / static_cast<double>(kSecond));
+  }
+  if (options.instances == 0) options.instances = std::min(usable_cores(), kMaxInstances);
+  return options;
+}
+
+void refuse_if_forked(const ForkGuard& guard) {
+  if (!guard.in_child()) return;
+  fail(ErrorCode::forked_session,
+       "this session was opened before fork() and has no threads in this process; open it after "
+       "the fork (gunicorn: post_fork hook, Celery: worker_process_init, ASGI: lifespan)");
+}
+
+}  // namespace
+
+std::shared_ptr<Engine> Engine::open(std::unique_ptr<Backend> backend,
+                                     const EngineOptions& options, DurationNs load_time,
+                                     const Clock& clock) {
+  EngineOptions filled = fill_in(options);
+  Findings findings = warm_up(*backend, filled, load_time, clock);
+  const bool automatic = filled.max_batch_rows == 0;
+  if (automatic) filled.max_batch_rows = kAutoBatchRows;
+  if (!findings.signature.batched) filled.max_batch_rows = 1;
+  // A limit that the user gave is the user's choice; ours must not make anything slower.
+  const std::uint32_t preferred = automatic ? findings.latency.cheapest_rows(filled.max_batch_rows)
+                                            : filled.max_batch_rows;
+  auto core = std::make_unique<Core>(std::move(backend), std::move(findings), filled, preferred,
+                                     clock);
+  core->start_threads();
+  return std::shared_ptr<Engine>(new Engine(std::move(core)));
+}
+
+Engine::Engine(std::unique_ptr<Core> core) : core_(std::move(core)) {}
+
+Engine::~Engine() {
+  if (forked()) {
+    // Its locks and threads belong to the parent: touch nothing, leak everything.
+    static_cast<void>(core_.release());
+    return;
+  }
+  close(false, kNever);
+}
+
+const Signature& Engine::signature() const noexcept { return core_->findings.signature; }
+const EngineOptions& Engine::options() const noexcept { return core_->options; }
+const Clock& Engine::clock() const noexcept { return core_->clock; }
+bool Engine::forked() const noexcept { return core_->fork_guard.in_child(); }
+bool Engine::closed() const noexcept { return core_->resolver.credits.closed(); }
+
+EngineRequest* Engine::admit(std::span<const TensorView> inputs, const Call& call,
+                             IfFull if_full) {
+  refuse_if_forked(core_->fork_guard);
+  const PayloadPlan plan = check_inputs(signature(), inputs, core_->options.max_batch_rows);
+  auto& resolver = core_->resolver;
+  if (!resolver.credits.can_hold(plan.bytes)) {
+    fail(ErrorCode::invalid_input, "expected inputs of at most ", core_->options.max_pending_bytes,
+         " bytes in all (max_pending_bytes), got ", plan.bytes);
+  }
+  using Take = Credits<StdAtom>::Take;
+  Take take = resolver.credits.take(plan.bytes);
+  if (take == Take::full && core_->scheduler.has_tombstones()) {
+    // Requests that were cancelled or expired may hold what we need until they are buried.
+    core_->scheduler.ask_sweep();
+    static_cast<void>(core_->scheduler.ring({}));
+    take = resolver.credits.take(plan.bytes);
+  }
+  if (take == Take::full && if_full == IfFull::announce) {
+    take = resolver.credits.take_or_announce(plan.bytes);
+    if (take == Take::full) return nullptr;
+  }
+  if (take == Take::closed) fail(ErrorCode::session_closed, "the session is closed");
+  if (take == Take::full) {
+    resolver.ledger.rejected.add();
+    fail(ErrorCode::queue_full, "the queue is full: ", resolver.credits.requests(), " of ",
+         core_->options.max_pending, " requests and ", resolver.credits.bytes(), " of ",
+         core_->options.max_pending_bytes, " bytes are accepted and not yet answered");
+  }
+  return core_->accept(inputs, plan, call);
+}
+
+EngineRequest* Engine::Core::accept(std::span<const TensorView> inputs, const PayloadPlan& plan,
+                                    const Call& call) {
+  BlockRef payload = pool->try_allocate(plan.bytes);
+  EngineRequest* request = payload ? resolver.slab.take() : nullptr;
+  if (request == nullptr) {
+    if (resolver.credits.give(plan.bytes)) resolver.room_made();
+    resolver.ledger.rejected.add();
+    fail(ErrorCode::queue_full, payload ? "every request record is in use: answers wait to be "
+                                          "collected"
+                                        : "the tensor pool is full: results are being kept");
+  }
+  write_payload(findings.signature, inputs, payload.data());
+  request->payload = std::move(payload);
+  request->lane_dims.assign(findings.signature, inputs);
+  request->lane_hash = plan.lane_hash;
+  request->lane = nullptr;
+  request->charged_bytes = plan.bytes;
+  request->rows = plan.rows;
+  request->priority = call.priority;
+  request->deadline = call.deadline;
+  request->sink = call.sink;
+  request->user = call.user;
+  request->arrival = clock.now();
+  resolver.ledger.accepted.add();
+  request->open();
+  return request;
+}
+
+std::uint32_t Engine::room_epoch() const noexcept { return core_->resolver.credits.epoch(); }
+void Engine::wait_for_room(std::uint32_t epoch, TimeNs until) noexcept {
+  core_->resolver.credits.wait(epoch, until);
+}
+void Engine::set_room_hook(std::function<void()> hook) {
+  core_->resolver.room_hook = std::move(hook);
+}
+
+void Engine::start(EngineRequest* request) noexcept { core_->caller.start(request); }
+bool Engine::await(EngineRequest* request, TimeNs until) noexcept {
+  return core_->caller.await(request, until);
+}
+void Engine::abandon(EngineRequest* request) noexcept { core_->caller.abandon(request); }
+
+void Engine::submit(EngineRequest* request) noexcept {
+  core_->scheduler.push(request);
+  static_cast<void>(core_->scheduler.ring({}));
+}
+void Engine::enqueue(EngineRequest* request) noexcept { core_->scheduler.push(request); }
+
+bool Engine::runs_inline(std::uint32_t rows) const noexcept {
+  const DurationNs predicted = core_->scheduler.predicted(rows);
+  return predicted > 0 && predicted <= core_->options.inline_budget_ns;
+}
+
+DurationNs Engine::flush(EngineSink* sink, DurationNs budget) noexcept {
+  const TimeNs start = core_->clock.now();
+  Role<StdAtom> role;
+  role.kind = Role<StdAtom>::Kind::loop;
+  role.loop = sink;
+  role.budget = budget;
+  int lease = core_->scheduler.ring(role);
+  TimeNs now = start;
+  const FlushDenormals flush;
+  while (lease != kNoLease) {
+    core_->executor.run(core_->scheduler.batch(lease), static_cast<std::uint32_t>(lease),
+                        RanOn::event_loop, sink);
+    now = core_->clock.now();
+    role.budget = budget - (now - start);
+    lease = core_->scheduler.finish(lease, role);
+  }
+  return now - start;
+}
+
+bool Engine::cancel(EngineRequest* request, bool running_too) noexcept {
+  bool was_queued = false;
+  const bool won = core_->resolver.leave(request, RequestState::cancelled, running_too, was_queued);
+  if (was_queued) core_->caller.tell_of_tombstone();
+  return won;
+}
+
+Error Engine::error_of(const EngineRequest& request) const {
+  switch (request.state()) {
+    case RequestState::failed:
+      return *request.error;
+    case RequestState::expired: {
+      const double seconds = static_cast<double>(request.deadline - request.arrival) /
+                             static_cast<double>(kSecond);
+      return {ErrorCode::deadline_exceeded,
+              text("the deadline passed ", seconds, " s after the request was accepted")};
+    }
+    default:
+      return {ErrorCode::session_closed, "the session was closed before the request ran"};
+  }
+}
+
+void Engine::release(EngineRequest* request) noexcept { core_->resolver.slab.release(request); }
+void Engine::note_undeliverable() noexcept { core_->resolver.ledger.undeliverable.add(); }
+
+bool Engine::pool_is_pinned() const noexcept {
+  return core_->pool->stats().bytes_in_use > core_->pool->budget_bytes() / 2;
+}
+
+EngineStats Engine::stats() const {
+  EngineStats stats;
+  core_->resolver.ledger.fill(stats);
+  stats.in_flight = core_->resolver.slab.count_in_flight();
+  stats.queued_bytes = core_->resolver.credits.bytes();
+  stats.pool = core_->pool->stats();
+  return stats;
+}
+
+std::string Engine::explain() const {
+  const EngineOptions& options = core_->options;
+  std::string out = options.name.empty() ? "session" : options.name;
+  const std::uint32_t preferred = core_->preferred_rows;
+  if (signature().batched) {
+    out += text(": batches of up to ", preferred, " rows, requests of up to ",
+                options.max_batch_rows, " rows, ", options.instances, " instances\n");
+  } else {
+    out += text(": one request at a time, ", options.instances, " instances\n");
+  }
+  out += text("batching: ", signature().reason, "\n");
+  if (signature().batched && preferred < options.max_batch_rows) {
+    out += text("larger batches than ", preferred, " were not faster per row in warm-up\n");
+  }
+  for (const std::string& note : core_->findings.notes) out += note + "\n";
+  for (const std::string& note : core_->backend_notes) out += note + "\n";
+  return out;
+}
+
+void Engine::close(bool drain, DurationNs timeout) noexcept { core_->close(drain, timeout); }
+
+}  // namespace inferkit

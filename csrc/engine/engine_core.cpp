@@ -1,0 +1,117 @@
+#include "engine/engine_core.h"
+
+#include <algorithm>
+#include <string>
+
+#include "base/thread_setup.h"
+#include "memory/host_resource.h"
+
+namespace inferkit {
+namespace {
+
+// Snapshots are bounded by max_pending_bytes; batches, their outputs and results that users keep
+// come on top.
+std::size_t pool_budget(const EngineOptions& options) noexcept {
+  constexpr std::uint64_t kLeast = 1ULL << 30;
+  return static_cast<std::size_t>(std::max(kLeast, 4 * options.max_pending_bytes));
+}
+
+// Sleepers are looked after this often while the engine closes, whatever was missed.
+constexpr DurationNs kCloseStep = 20 * kMillisecond;
+
+}  // namespace
+
+Engine::Core::Core(std::unique_ptr<Backend> model, Findings found, const EngineOptions& filled,
+                   std::uint32_t preferred, const Clock& time)
+    : options(filled),
+      preferred_rows(preferred),
+      clock(time),
+      findings(std::move(found)),
+      backend(std::move(model)),
+      backend_notes(backend->notes()),
+      pool(TensorPool::create(host_resource(), pool_budget(options))),
+      resolver(options.max_pending, options.max_pending_bytes, options.max_batch_rows),
+      scheduler({options.max_batch_rows, preferred_rows, options.max_delay_ns}, options.instances,
+                resolver, clock),
+      executor(*backend, findings.signature, findings.shapes_proven, *pool, resolver, clock),
+      caller(scheduler, resolver, executor, clock) {
+  scheduler.seed(findings.latency);
+}
+
+void Engine::Core::start_threads() {
+  for (std::uint32_t i = 0; i < options.instances; ++i) {
+    threads.emplace_back([this, i] { runner_main(i); });
+  }
+  threads.emplace_back([this] { keeper_main(); });
+}
+
+void Engine::Core::runner_main(std::uint32_t me) {
+  prepare_own_thread(text("inferkit-run", me).c_str());
+  RunnerBay<StdAtom>& bay = scheduler.runners();
+  Role<StdAtom> role;
+  role.kind = Role<StdAtom>::Kind::runner;
+  while (!stopping.load(std::memory_order_acquire)) {
+    bay.consume(me);
+    int lease = bay.take_assigned();
+    if (lease == kNoLease) {
+      lease = scheduler.ring(role);
+    } else {
+      // The call may have been for queued work too: let somebody else see to it.
+      static_cast<void>(scheduler.ring({}));
+    }
+    if (lease == kNoLease) {
+      bay.park(me);
+      continue;
+    }
+    while (lease != kNoLease) {
+      executor.run(scheduler.batch(lease), static_cast<std::uint32_t>(lease), RanOn::runner,
+                   nullptr);
+      lease = scheduler.finish(lease, role);
+    }
+  }
+}
+
+void Engine::Core::keeper_main() {
+  prepare_own_thread("inferkit-keeper");
+  TimeNs due = kNever;
+  while (scheduler.keeper().next(due, clock)) static_cast<void>(scheduler.ring({}));
+}
+
+void Engine::Core::close(bool drain, DurationNs timeout) {
+  const std::lock_guard lock(close_mutex);
+  if (is_closed) return;
+  resolver.credits.close();
+  resolver.room_made();  // whoever waits for room learns that there will be none
+  const TimeNs now = clock.now();
+  const TimeNs until = timeout == kNever || timeout > kNever - now ? kNever : now + timeout;
+  if (drain) drain_until(until);
+  scheduler.begin_closing();
+  drain_until(kNever);
+  while (!scheduler.wait_all_free(clock.now() + kCloseStep)) {
+  }
+  join_threads();
+  backend.reset();
+  is_closed = true;
+}
+
+// Until nothing accepted is unanswered, or `until`.
+void Engine::Core::drain_until(TimeNs until) {
+  for (;;) {
+    static_cast<void>(scheduler.ring({}));
+    const std::uint32_t epoch = resolver.credits.epoch();
+    if (!resolver.credits.announce_unless_idle()) return;
+    const TimeNs now = clock.now();
+    if (now >= until) return;
+    resolver.credits.wait(epoch, std::min(until, now + kCloseStep));
+  }
+}
+
+void Engine::Core::join_threads() {
+  stopping.store(true, std::memory_order_release);
+  scheduler.runners().notify_all();
+  scheduler.keeper().stop();
+  for (std::thread& thread : threads) thread.join();
+  threads.clear();
+}
+
+}  // namespace inferkit

@@ -1,0 +1,56 @@
+// The parts of an engine and how they hold together; the inside of engine.h.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "base/fork_guard.h"
+#include "engine/blocking_caller.h"
+#include "engine/engine.h"
+#include "engine/executor.h"
+#include "engine/resolver.h"
+#include "engine/scheduler.h"
+#include "engine/warmup.h"
+#include "memory/tensor_pool.h"
+
+namespace inferkit {
+
+// Members in the order of their dependence: each may use those above it.
+// Threads: runners (one per instance) and the keeper are started by start_threads(), joined by
+// close(). Owns: everything.
+struct Engine::Core {
+  Core(std::unique_ptr<Backend> model, Findings found, const EngineOptions& filled,
+       std::uint32_t preferred, const Clock& time);
+
+  // A record for a request whose credits were taken. Throws: Error(queue_full), credits returned.
+  [[nodiscard]] EngineRequest* accept(std::span<const TensorView> inputs, const PayloadPlan& plan,
+                                      const Call& call);
+  void start_threads();
+  void runner_main(std::uint32_t me);
+  void keeper_main();
+  void close(bool drain, DurationNs timeout);
+  void drain_until(TimeNs until);
+  void join_threads();
+
+  const EngineOptions options;  // automatic ones filled in
+  const std::uint32_t preferred_rows;
+  const Clock& clock;
+  const ForkGuard fork_guard;
+  const Findings findings;
+  std::unique_ptr<Backend> backend;  // null once closed
+  std::vector<std::string> backend_notes;
+  TensorPool::Ref pool;
+  Resolver<StdAtom> resolver;
+  Scheduler<StdAtom> scheduler;
+  Executor<StdAtom> executor;
+  BlockingCaller<StdAtom> caller;
+
+  std::atomic<bool> stopping{false};
+  std::vector<std::thread> threads;
+  std::mutex close_mutex;  // held by one close() at a time; nothing on a request's path takes it
+  bool is_closed = false;  // under close_mutex
+};
+
+}  // namespace inferkit

@@ -1,0 +1,108 @@
+// Runs one claimed batch: gather, run, scatter.
+#pragma once
+
+#include "backend/backend.h"
+#include "base/clock.h"
+#include "base/failpoint.h"
+#include "batch/batch.h"
+#include "engine/resolver.h"
+#include "memory/tensor_pool.h"
+
+namespace inferkit {
+
+// Threads: run() by whoever holds the lease, outside token and GIL. Owns: nothing.
+// Blocks: for the run. Throws: never: a failure is told to the members, or splits the batch.
+template <class Atom>
+class Executor {
+ public:
+  Executor(Backend& backend, const Signature& signature, bool shapes_proven, TensorPool& pool,
+           Resolver<Atom>& resolver, const Clock& clock)
+      : backend_(backend), signature_(signature), shapes_proven_(shapes_proven), pool_(pool),
+        resolver_(resolver), clock_(clock) {}
+
+  // `awake`: a sink whose consumer is this very thread and needs no wake.
+  void run(Batch<Atom>& batch, std::uint32_t lease, RanOn on, const Sink<Atom>* awake) noexcept {
+    try {
+      const ResultRef result = compute(batch, lease, on);
+      count(batch, on);
+      resolver_.answer(batch, result, awake);
+    } catch (const Error& error) {
+      fail_or_split(batch, error, awake);
+    } catch (const std::exception& error) {
+      fail_or_split(batch, Error(ErrorCode::backend, error.what()), awake);
+    }
+  }
+
+ private:
+  [[nodiscard]] ResultRef compute(Batch<Atom>& batch, std::uint32_t lease, RanOn on) {
+    batch.riders.clear();
+    for (const Request<Atom>* request : batch.members) {
+      batch.riders.push_back({request->payload.data(), request->rows});
+    }
+    const BlockRef gathered = gather(signature_, batch.riders, pool_, batch.inputs);
+    plan_outputs(signature_, batch.rows, shapes_proven_, batch.outputs);
+    ResultRef result = ResultRef::adopt(BatchResult::create(pool_, batch.outputs));
+    result->rows = batch.rows;
+    result->requests = static_cast<std::uint32_t>(batch.members.size());
+    result->ran_on = on;
+    result->claimed = batch.claimed;
+    result->started = clock_.now();
+    INFERKIT_FAILPOINT("executor.run");
+    backend_.run(batch.inputs, result->outputs(), RunContext{lease, batch.alone});
+    result->finished = clock_.now();
+    check_outputs(batch, *result);
+    batch.took = std::max<DurationNs>(1, result->finished - result->started);
+    return result;
+  }
+
+  // A model may break its own declaration; a short output must never be sliced.
+  void check_outputs(const Batch<Atom>& batch, BatchResult& result) const {
+    if (!signature_.batched) return;
+    const std::int64_t expected = std::max(batch.rows, 1U);
+    for (std::size_t i = 0; i < result.outputs().size(); ++i) {
+      const Shape& shape = result.outputs()[i].view.shape;
+      if (shape.rank() == 0 || shape[0] != expected) {
+        inferkit::fail(ErrorCode::backend, "output '", signature_.outputs[i].name, "' has shape ",
+                       to_string(shape), " for a batch of ", expected, " rows");
+      }
+    }
+  }
+
+  void count(const Batch<Atom>& batch, RanOn on) noexcept {
+    Ledger<Atom>& ledger = resolver_.ledger;
+    ledger.batches.add();
+    ledger.rows.add(batch.rows);
+    ledger.batch_sizes[std::min<std::size_t>(batch.rows, ledger.batch_sizes.size() - 1)].add();
+    if (on == RanOn::lent_thread) ledger.lent_runs.add();
+    if (on == RanOn::event_loop) ledger.inline_runs.add();
+  }
+
+  // One bad request must not fail its mates: the batch is halved until it stands alone.
+  void fail_or_split(Batch<Atom>& batch, const Error& error, const Sink<Atom>* awake) noexcept {
+    batch.took = 0;
+    if (batch.members.size() == 1) return resolver_.fail(batch, error, awake);
+    resolver_.ledger.retried_batches.add();
+    std::vector<Request<Atom>*> halves[2];
+    for (std::size_t i = 0; i < batch.members.size(); ++i) {
+      Request<Atom>* request = batch.members[i];
+      if (request->move(RequestState::claimed, RequestState::queued)) {
+        halves[i % 2].push_back(request);
+      } else {
+        resolver_.bury_after_run(request);
+      }
+    }
+    batch.members.clear();
+    for (auto& half : halves) {
+      if (!half.empty()) batch.retries.push_back(std::move(half));
+    }
+  }
+
+  Backend& backend_;
+  const Signature& signature_;
+  const bool shapes_proven_;
+  TensorPool& pool_;
+  Resolver<Atom>& resolver_;
+  const Clock& clock_;
+};
+
+}  // namespace inferkit

@@ -1,0 +1,87 @@
+// All lanes of an engine.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "batch/lane.h"
+#include "batch/policy.h"
+
+namespace inferkit {
+
+// Finds the lane of a request; keeps at most `limit` idle ones, dropping the longest unused. Lanes
+// that hold requests or run batches stay, and are bounded by max_pending.
+// Threads: the token holder's private matter.
+template <class Atom>
+class Lanes {
+ public:
+  explicit Lanes(std::size_t limit) : limit_(limit) {}
+
+  // What a new lane believes of its latency until it has run.
+  void seed(const LatencyTable& table) { seed_ = table; }
+
+  [[nodiscard]] Lane<Atom>& of(const Request<Atom>& request) {
+    ++clock_;
+    if (last_ == nullptr || !last_->takes(request)) last_ = &find_or_add(request);
+    last_->last_used = clock_;
+    return *last_;
+  }
+
+  // One state per lane that holds something; state i belongs to lane(i).
+  [[nodiscard]] std::span<const LaneState> states() {
+    states_.clear();
+    shown_.clear();
+    for (const auto& lane : lanes_) {
+      if (lane->empty()) continue;
+      states_.push_back(lane->state());
+      shown_.push_back(lane.get());
+    }
+    return states_;
+  }
+  [[nodiscard]] Lane<Atom>& lane(std::uint32_t shown) noexcept { return *shown_[shown]; }
+
+  template <class Visit>
+  void for_each(Visit&& visit) {
+    for (const auto& lane : lanes_) visit(*lane);
+  }
+  [[nodiscard]] std::size_t requests() const noexcept {
+    std::size_t count = 0;
+    for (const auto& lane : lanes_) count += lane->requests();
+    return count;
+  }
+
+ private:
+  Lane<Atom>& find_or_add(const Request<Atom>& request) {
+    for (const auto& lane : lanes_) {
+      if (lane->takes(request)) return *lane;
+    }
+    if (lanes_.size() >= limit_) evict();
+    lanes_.push_back(std::make_unique<Lane<Atom>>(request));
+    lanes_.back()->latency = seed_;
+    return *lanes_.back();
+  }
+
+  void evict() {
+    auto oldest = lanes_.end();
+    for (auto at = lanes_.begin(); at != lanes_.end(); ++at) {
+      if (!(*at)->empty() || (*at)->running != 0) continue;
+      if (oldest == lanes_.end() || (*at)->last_used < (*oldest)->last_used) oldest = at;
+    }
+    if (oldest == lanes_.end()) return;
+    if (last_ == oldest->get()) last_ = nullptr;
+    lanes_.erase(oldest);
+  }
+
+  const std::size_t limit_;
+  std::vector<std::unique_ptr<Lane<Atom>>> lanes_;
+  Lane<Atom>* last_ = nullptr;
+  LatencyTable seed_;
+  std::uint64_t clock_ = 0;
+  std::vector<LaneState> states_;
+  std::vector<Lane<Atom>*> shown_;
+};
+
+}  // namespace inferkit

@@ -1,0 +1,41 @@
+// Made-up rows for a model, and the comparison of what it made of them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#include "batch/signature.h"
+
+namespace inferkit {
+
+// Runs a model on rows of deterministic values: [-1, 1] for floating point, 0 or 1 for the rest.
+// Open inner dimensions are set to kOpenDim.
+// Threads: one. Blocks: for the runs. Owns: the probe's inputs. Throws: what Backend::run throws.
+class Probe {
+ public:
+  static constexpr std::int64_t kOpenDim = 8;
+
+  Probe(Backend& backend, const Signature& signature) : backend_(backend), signature_(signature) {}
+
+  // One row per seed. The outputs are allocated by the backend.
+  [[nodiscard]] std::vector<OutputSlot> run(const std::vector<std::uint64_t>& seeds, bool alone);
+
+ private:
+  Backend& backend_;
+  const Signature& signature_;
+  std::vector<std::vector<std::byte>> bytes_;
+};
+
+// Largest |a - b| between row `row` of `batch` and the only row of `solo`, as a share of the
+// largest |value| of the solo row; 0 for equal rows. Integers and booleans differ by 1 or not.
+[[nodiscard]] double row_difference(const TensorView& batch, std::size_t row,
+                                    const TensorView& solo);
+
+// What rows may differ by and still count as independent.
+[[nodiscard]] double row_tolerance(DType dtype) noexcept;
+
+}  // namespace inferkit

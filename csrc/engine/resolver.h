@@ -1,0 +1,200 @@
+// Every way in which a request ends, and who hears of it.
+#pragma once
+
+#include <array>
+#include <functional>
+#include <memory>
+#include <cstdint>
+
+#include "batch/batch.h"
+#include "batch/request.h"
+#include "batch/request_slab.h"
+#include "engine/ledger.h"
+#include "queue/credits.h"
+
+namespace inferkit {
+
+// Sinks that must be woken once the work at hand is done: a few distinct ones.
+template <class Atom>
+class SinkWakes {
+ public:
+  void add(Sink<Atom>* sink, Ledger<Atom>& ledger) noexcept {
+    ledger.sink_wakes.add();
+    if (count_ == sinks_.size()) {
+      sink->wake();  // no room to defer it: wake now
+    } else {
+      sinks_[count_++] = sink;
+    }
+  }
+  void send() noexcept {
+    for (std::uint32_t i = 0; i < count_; ++i) sinks_[i]->wake();
+    count_ = 0;
+  }
+
+ private:
+  std::array<Sink<Atom>*, 8> sinks_{};
+  std::uint32_t count_ = 0;
+};
+
+// The ends of a request. Whoever wins the CAS into a terminal state counts it (before anybody can
+// see the answer), tells the sink or the sleeper, and lets go of its own side last.
+// Threads: any. Blocks: never. Owns: slab and credits.
+template <class Atom>
+class Resolver {
+ public:
+  using Record = Request<Atom>;
+
+  Resolver(std::uint32_t max_pending, std::uint64_t max_pending_bytes, std::uint32_t max_rows)
+      : credits(max_pending, max_pending_bytes), slab(2 * max_pending + 64), ledger(max_rows) {}
+
+  // Takes a queued request out of the queue side's hands, whatever its state: for a tombstone.
+  void bury(Record* request) noexcept {
+    give_credits(request);
+    slab.release(request);
+  }
+
+  // A request that ended while its batch, which failed, was running.
+  void bury_after_run(Record* request) noexcept {
+    request->payload = {};
+    bury(request);
+  }
+
+  // By the queue side: a queued request ends without having run. False: it had ended already, and
+  // is a tombstone. Either way the queue side must bury() it afterwards.
+  bool drop(Record* request, RequestState state, SinkWakes<Atom>& wakes) noexcept {
+    if (!request->move(RequestState::queued, state)) return false;
+    count(state);
+    request->payload = {};
+    tell(request, wakes);
+    return true;
+  }
+
+  // By a third party with a handle: a running request ends before its run does.
+  void expire_running(Handle handle, SinkWakes<Atom>& wakes) noexcept {
+    Record* request = &slab[handle.index];
+    if (!request->move_and_own(handle.generation, RequestState::claimed, RequestState::expired)) {
+      return;
+    }
+    count(RequestState::expired);
+    tell(request, wakes);
+    slab.release(request);
+  }
+
+  // By the owner of the sink side, which keeps it. True: it won and nothing will be delivered.
+  // `was_queued` tells whether a tombstone was left.
+  [[nodiscard]] bool leave(Record* request, RequestState state, bool running_too,
+                           bool& was_queued) noexcept {
+    was_queued = request->move(RequestState::queued, state);
+    if (was_queued) {
+      count(state);
+      request->payload = {};
+      return true;
+    }
+    if (!running_too || !request->move(RequestState::claimed, state)) return false;
+    count(state);
+    return true;
+  }
+
+  // By the thread that ran the batch: every member gets its rows of `result`.
+  void answer(Batch<Atom>& batch, const ResultRef& result, const Sink<Atom>* awake) noexcept {
+    ledger.answered.add(batch.members.size());
+    std::uint32_t row = 0;
+    for (Record* request : batch.members) {
+      request->result = result;
+      request->first_row = row;
+      row += request->rows;
+    }
+    finish_members(batch, RequestState::done, ledger.answered, awake);
+  }
+
+  // By the thread that ran the batch: every member gets `error`.
+  void fail(Batch<Atom>& batch, const Error& error, const Sink<Atom>* awake) noexcept {
+    ledger.failed.add(batch.members.size());
+    for (Record* request : batch.members) request->error = std::make_unique<Error>(error);
+    finish_members(batch, RequestState::failed, ledger.failed, awake);
+  }
+
+  // By the woken sleeper, before anything else: passes the wake on.
+  void wake_next_of(const Record& request) noexcept {
+    if (request.wake_next == nullptr) return;
+    ledger.caller_wakes.add();
+    Atom::wake(request.wake_next->wait, 1);
+  }
+
+  void give_credits(Record* request) noexcept {
+    if (credits.give(request->charged_bytes)) room_made();
+  }
+  void room_made() noexcept {
+    credits.wake_waiters();
+    if (room_hook) room_hook();
+  }
+
+  void count(RequestState state) noexcept {
+    if (state == RequestState::cancelled) ledger.cancelled.add();
+    if (state == RequestState::expired) ledger.expired.add();
+    if (state == RequestState::closed) ledger.closed.add();
+  }
+
+  Credits<Atom> credits;
+  RequestSlab<Atom> slab;
+  Ledger<Atom> ledger;
+  std::function<void()> room_hook;  // set before it can be needed
+
+ private:
+  static constexpr std::size_t kWakeChains = 2;
+
+  void tell(Record* request, SinkWakes<Atom>& wakes) noexcept {
+    if (request->sink != nullptr) {
+      Sink<Atom>* sink = request->sink;
+      if (sink->deliver(request)) wakes.add(sink, ledger);
+      return;
+    }
+    request->wake_next = nullptr;
+    if (set_done(request)) wake(request);
+  }
+
+  // True: the caller sleeps. acq_rel: pairs with the sleeper's acquire, and with its CAS to parked.
+  [[nodiscard]] bool set_done(Record* request) noexcept {
+    const std::uint32_t before = request->wait.exchange(
+        static_cast<std::uint32_t>(WaitWord::done), std::memory_order_acq_rel);
+    return before == static_cast<std::uint32_t>(WaitWord::parked);
+  }
+
+  void wake(Record* request) noexcept {
+    ledger.caller_wakes.add();
+    Atom::wake(request->wait, 1);
+  }
+
+  // Credits and payload go first, so that a caller with its answer finds room for the next call.
+  // Sleepers are woken in chains: each wakes the next before it asks for the interpreter lock.
+  void finish_members(Batch<Atom>& batch, RequestState state,
+                      typename Ledger<Atom>::Counter& counter, const Sink<Atom>* awake) noexcept {
+    SinkWakes<Atom> wakes;
+    std::array<Record*, kWakeChains> chains{};
+    std::size_t chain = 0;
+    for (Record* request : batch.members) {
+      request->payload = {};
+      give_credits(request);
+    }
+    for (Record* request : batch.members) {
+      Sink<Atom>* sink = request->sink;
+      request->wake_next = chains[chain];
+      if (!request->move(RequestState::claimed, state)) {
+        counter.take_back();  // cancelled or expired while it ran
+      } else if (sink != nullptr) {
+        if (sink->deliver(request) && sink != awake) wakes.add(sink, ledger);
+      } else if (set_done(request)) {
+        chains[chain] = request;
+        chain = (chain + 1) % kWakeChains;
+      }
+      slab.release(request);  // last: it may be recycled in here
+    }
+    batch.members.clear();
+    for (Record* head : chains) {
+      if (head != nullptr) wake(head);
+    }
+    wakes.send();
+  }
+};
+
+}  // namespace inferkit

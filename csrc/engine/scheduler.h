@@ -1,0 +1,170 @@
+// The token's work: what was queued becomes batches, and each batch finds a thread.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/atom.h"
+#include "batch/batch.h"
+#include "batch/lane.h"
+#include "batch/policy.h"
+#include "batch/request.h"
+#include "engine/keeper.h"
+#include "engine/lanes.h"
+#include "engine/resolver.h"
+#include "engine/runner_bay.h"
+#include "queue/bell.h"
+#include "queue/inbox.h"
+
+namespace inferkit {
+
+inline constexpr int kNoLease = -1;
+
+// Longest run, by its 99th percentile, that a blocked caller is asked to do itself: inside a
+// kernel it sees neither its deadline nor Ctrl-C.
+inline constexpr DurationNs kLendLimit = 10 * kMillisecond;
+
+// On whose behalf the token is taken: it decides which batch the taker may run itself.
+template <class Atom>
+struct Role {
+  enum class Kind : std::uint8_t { none, caller, loop, runner };
+  Kind kind = Kind::none;
+  const Request<Atom>* caller = nullptr;  // caller: its own request
+  const Sink<Atom>* loop = nullptr;       // loop: whose requests it may run
+  DurationNs budget = kLendLimit;         // loop: the longest run it may do
+};
+
+// Inbox, bell, lanes, leases (DESIGN section 2). A lease is the right to run one batch; leases are
+// the bits of a mask and double as the index of the batch.
+// Threads: ring/finish/push from any. Everything private is the token holder's.
+// Owns: lanes and batches. Blocks: never; wakes are sent after the token was let go.
+template <class Atom>
+class Scheduler {
+ public:
+  using Record = Request<Atom>;
+
+  Scheduler(const BatchLimits& limits, std::uint32_t instances, Resolver<Atom>& resolver,
+            const Clock& clock)
+      : limits_(limits), instances_(instances), batches_(instances), lanes_(kMaxLanes),
+        runners_(instances), resolver_(resolver), clock_(clock), known_free_(all_leases()) {
+    free_.store(all_leases(), std::memory_order_relaxed);
+  }
+
+  void push(Record* request) noexcept { inbox_.push(request); }
+
+  // Call after anything that may change what should run. Returns a lease whose batch the caller
+  // must now run and finish(), or kNoLease.
+  [[nodiscard]] int ring(const Role<Atom>& role) { return bell_.ring() ? hold(role) : kNoLease; }
+
+  // The batch of `lease` was completed: gives the lease back and rings.
+  [[nodiscard]] int finish(int lease, const Role<Atom>& role) {
+    // release: pairs with the acquire of the next take: batch and outcome are written.
+    free_.fetch_or(1U << lease, std::memory_order_release);
+    if (closing_.load(std::memory_order_relaxed)) Atom::wake(free_, 1 << 30);
+    return ring(role);
+  }
+
+  [[nodiscard]] Batch<Atom>& batch(int lease) noexcept {
+    return batches_[static_cast<std::size_t>(lease)];
+  }
+  [[nodiscard]] RunnerBay<Atom>& runners() noexcept { return runners_; }
+  [[nodiscard]] Keeper<Atom>& keeper() noexcept { return keeper_; }
+
+  // A queued request was cancelled or expired by its owner: its tombstone still holds credits.
+  void note_tombstone() noexcept { tombstones_.fetch_add(1, std::memory_order_relaxed); }
+  [[nodiscard]] bool has_tombstones() const noexcept {
+    return tombstones_.load(std::memory_order_relaxed) != 0;
+  }
+  // The next holder buries every tombstone, however few.
+  void ask_sweep() noexcept { sweep_asked_.store(true, std::memory_order_relaxed); }
+
+  // From now on whatever is queued is answered with `closed`. Ring afterwards.
+  void begin_closing() noexcept { closing_.store(true, std::memory_order_release); }
+  // Blocks until no batch holds a lease, or `until`.
+  [[nodiscard]] bool wait_all_free(TimeNs until) noexcept {
+    for (;;) {
+      const std::uint32_t free = free_.load(std::memory_order_acquire);
+      if (free == all_leases()) return true;
+      if (clock_.now() >= until) return false;
+      Atom::wait(free_, free, until);
+    }
+  }
+
+  // What warm-up measured; before the first request.
+  void seed(const LatencyTable& table) noexcept { lanes_.seed(table); publish_prediction(table); }
+  [[nodiscard]] DurationNs predicted(std::uint32_t rows) const noexcept {
+    const DurationNs one = predicted_one_.load(std::memory_order_relaxed);
+    const DurationNs full = predicted_full_.load(std::memory_order_relaxed);
+    if (limits_.max_rows <= 1) return one;
+    return one + (full - one) * (rows - 1) / (limits_.max_rows - 1);
+  }
+
+ private:
+  static constexpr int kMaxRounds = 4;
+  static constexpr std::size_t kMaxLanes = 256;
+
+  // What to do once the token is let go.
+  struct Wakes {
+    SinkWakes<Atom> sinks;
+    Record* leads[4] = {};
+    std::uint32_t lead_count = 0;
+    std::uint32_t assigned = 0;
+    bool hint = false;  // work is left that a runner should look at
+    bool keeper = false;
+  };
+
+  [[nodiscard]] std::uint32_t all_leases() const noexcept {
+    return instances_ == 32 ? ~0U : (1U << instances_) - 1;
+  }
+
+  [[nodiscard]] int hold(const Role<Atom>& role);
+  void take_in();
+  void collect_returns();
+  void tidy(TimeNs now, Wakes& wakes);
+  void expire_running(TimeNs now, Wakes& wakes);
+  void dispatch(const Role<Atom>& role, TimeNs now, int& mine, Wakes& wakes);
+  [[nodiscard]] bool may_take(const Role<Atom>& role, const Lane<Atom>& lane,
+                              DurationNs predicted, TimeNs now) const noexcept;
+  [[nodiscard]] bool claim(Lane<Atom>& lane, std::uint32_t rows, std::uint32_t lease, TimeNs now);
+  [[nodiscard]] bool is_mine(const Role<Atom>& role, const Batch<Atom>& batch) const noexcept;
+  void hand_over(std::uint32_t lease, DurationNs predicted, TimeNs now, Wakes& wakes) noexcept;
+  void set_alarm(TimeNs now, Wakes& wakes) noexcept;
+  void send(Wakes& wakes) noexcept;
+  void publish_prediction(const LatencyTable& table) noexcept {
+    if (!table.measured()) return;
+    predicted_one_.store(table.mean(1), std::memory_order_relaxed);
+    predicted_full_.store(table.mean(limits_.max_rows), std::memory_order_relaxed);
+  }
+
+  const BatchLimits limits_;
+  const std::uint32_t instances_;
+  std::vector<Batch<Atom>> batches_;
+  Lanes<Atom> lanes_;
+  RunnerBay<Atom> runners_;
+  Keeper<Atom> keeper_;
+  Resolver<Atom>& resolver_;
+  const Clock& clock_;
+
+  Inbox<Atom, Record> inbox_;
+  Bell<Atom> bell_;
+  // Leases not in use. Returned by anyone, taken by the token holder only.
+  alignas(kCacheLineBytes) typename Atom::template Atomic<std::uint32_t> free_{0};
+  typename Atom::template Atomic<std::uint32_t> tombstones_{0};
+  typename Atom::template Atomic<bool> sweep_asked_{false};
+  typename Atom::template Atomic<bool> closing_{false};
+  typename Atom::template Atomic<DurationNs> predicted_one_{0};
+  typename Atom::template Atomic<DurationNs> predicted_full_{0};
+
+  // The token holder's.
+  alignas(kCacheLineBytes) std::uint32_t known_free_;  // leases whose return was booked
+  std::uint64_t sequence_ = 0;
+  TimeNs wait_until_ = kNever;  // decide() wants to be asked again then
+  TimeNs alarm_ = kNever;       // what the keeper was last told
+};
+
+}  // namespace inferkit
+
+#include "engine/scheduler_hold.h"

@@ -1,0 +1,255 @@
+// What the token holder does; included by scheduler.h only.
+#pragma once
+
+#include "engine/scheduler.h"
+
+namespace inferkit {
+
+template <class Atom>
+int Scheduler<Atom>::hold(const Role<Atom>& role) {
+  Wakes wakes;
+  int mine = kNoLease;
+  for (int round = 1;; ++round) {
+    take_in();
+    collect_returns();
+    const TimeNs now = clock_.now();
+    tidy(now, wakes);
+    dispatch(role, now, mine, wakes);
+    set_alarm(now, wakes);
+    if (bell_.release()) break;
+    if (round == kMaxRounds) {
+      // Others keep ringing: let a runner take over rather than hold this caller for ever.
+      bell_.drop();
+      wakes.hint = true;
+      break;
+    }
+    bell_.clear_pending();
+  }
+  send(wakes);
+  return mine;
+}
+
+template <class Atom>
+void Scheduler<Atom>::take_in() {
+  for (Record* request = inbox_.drain(); request != nullptr;) {
+    Record* next = request->next;  // read first: `next` is the mailbox's once somebody resolves it
+    lanes_.of(*request).push(request, sequence_++);
+    request = next;
+  }
+}
+
+template <class Atom>
+void Scheduler<Atom>::collect_returns() {
+  // acquire: pairs with finish(); the batch is ours again.
+  std::uint32_t returned = free_.load(std::memory_order_acquire) & ~known_free_;
+  known_free_ |= returned;
+  for (; returned != 0; returned &= returned - 1) {
+    Batch<Atom>& batch = batches_[static_cast<std::size_t>(__builtin_ctz(returned))];
+    --batch.lane->running;
+    if (batch.took > 0) {
+      batch.lane->latency.record(batch.rows, batch.took);
+      publish_prediction(batch.lane->latency);
+    }
+    for (auto& group : batch.retries) batch.lane->push_retry(std::move(group));
+    batch.clear();
+  }
+}
+
+template <class Atom>
+void Scheduler<Atom>::tidy(TimeNs now, Wakes& wakes) {
+  const bool closing = closing_.load(std::memory_order_acquire);
+  const std::uint32_t tombstones = tombstones_.load(std::memory_order_relaxed);
+  // relaxed: a hint; who asked rings afterwards, and the ring carries the order.
+  const bool sweep = (sweep_asked_.load(std::memory_order_relaxed) && tombstones != 0) ||
+                     (tombstones != 0 && std::size_t{tombstones} * 4 > lanes_.requests());
+  if (sweep) {
+    sweep_asked_.store(false, std::memory_order_relaxed);
+    tombstones_.fetch_sub(tombstones, std::memory_order_relaxed);
+  }
+  lanes_.for_each([&](Lane<Atom>& lane) {
+    if (lane.empty() || !(closing || sweep || lane.earliest_deadline() <= now)) return;
+    const auto leaves = [&](Record* request) {
+      if (closing) {
+        resolver_.drop(request, RequestState::closed, wakes.sinks);
+        return true;
+      }
+      if (request->deadline <= now) {
+        resolver_.drop(request, RequestState::expired, wakes.sinks);
+        return true;
+      }
+      return request->state() != RequestState::queued;
+    };
+    lane.sweep(leaves, [&](Record* request) { resolver_.bury(request); });
+  });
+  expire_running(now, wakes);
+}
+
+template <class Atom>
+void Scheduler<Atom>::expire_running(TimeNs now, Wakes& wakes) {
+  for (std::uint32_t taken = all_leases() & ~known_free_; taken != 0; taken &= taken - 1) {
+    auto& deadlines = batches_[static_cast<std::size_t>(__builtin_ctz(taken))].deadlines;
+    std::erase_if(deadlines, [&](const typename Batch<Atom>::Deadline& deadline) {
+      if (deadline.at > now) return false;
+      resolver_.expire_running(deadline.handle, wakes.sinks);
+      return true;
+    });
+  }
+}
+
+template <class Atom>
+void Scheduler<Atom>::dispatch(const Role<Atom>& role, TimeNs now, int& mine, Wakes& wakes) {
+  wait_until_ = kNever;
+  wakes.hint = false;
+  while (known_free_ != 0) {
+    const auto free = static_cast<std::uint32_t>(__builtin_popcount(known_free_));
+    const Decision decision = decide(lanes_.states(), limits_, free, now);
+    if (decision.kind != Decision::Kind::run) {
+      wait_until_ = decision.until;
+      return;
+    }
+    Lane<Atom>& lane = lanes_.lane(decision.lane);
+    const DurationNs predicted = lane.latency.p99(decision.rows);
+    const bool for_me = mine == kNoLease && may_take(role, lane, predicted, now);
+    // Nobody here to run it and nobody asleep in it to hand it to: a runner claims it when it is
+    // awake, and until then the batch keeps growing.
+    if (!for_me && (lane.callers() == 0 || predicted > kLendLimit || lane.has_retry())) {
+      wakes.hint = true;
+      return;
+    }
+    const auto lease = static_cast<std::uint32_t>(__builtin_ctz(known_free_));
+    if (!claim(lane, decision.rows, lease, now)) continue;
+    if (for_me && is_mine(role, batches_[lease])) {
+      mine = static_cast<int>(lease);
+    } else {
+      hand_over(lease, predicted, now, wakes);
+    }
+  }
+}
+
+template <class Atom>
+bool Scheduler<Atom>::may_take(const Role<Atom>& role, const Lane<Atom>& lane,
+                               DurationNs predicted, TimeNs now) const noexcept {
+  using Kind = typename Role<Atom>::Kind;
+  if (role.kind == Kind::runner) return true;
+  if (role.kind == Kind::none || lane.has_retry()) return false;
+  if (role.kind == Kind::loop) return lane.front_sink() == role.loop && predicted <= role.budget;
+  const Record& caller = *role.caller;
+  if (caller.lane != &lane || caller.state() != RequestState::queued) return false;
+  if (caller.deadline == kNever) return predicted <= kLendLimit;
+  return lane.latency.measured() && predicted <= std::min(kLendLimit, caller.deadline - now);
+}
+
+template <class Atom>
+bool Scheduler<Atom>::claim(Lane<Atom>& lane, std::uint32_t rows, std::uint32_t lease,
+                            TimeNs now) {
+  Batch<Atom>& batch = batches_[lease];
+  const auto add = [&](Record* request) {
+    if (!request->move(RequestState::queued, RequestState::claimed)) {
+      resolver_.bury(request);  // a tombstone
+      std::uint32_t count = tombstones_.load(std::memory_order_relaxed);
+      while (count != 0 && !tombstones_.compare_exchange_weak(count, count - 1,
+                                                              std::memory_order_relaxed)) {
+      }
+      return;
+    }
+    batch.members.push_back(request);
+    batch.rows += request->rows;
+    if (request->sink != nullptr && request->deadline != kNever) {
+      batch.deadlines.push_back({request->handle(), request->deadline});
+    }
+  };
+  if (lane.has_retry()) {
+    for (Record* request : lane.pop_retry()) add(request);
+  } else {
+    // Requests without rows cost nothing, so their number is bounded apart.
+    while (batch.members.size() < std::max(rows, limits_.max_rows)) {
+      const std::uint32_t room = rows > batch.rows ? rows - batch.rows : 0;
+      Record* request = lane.pop_within(room, batch.members.empty());
+      if (request == nullptr) break;
+      add(request);
+    }
+  }
+  if (batch.members.empty()) return false;
+  batch.lane = &lane;
+  batch.claimed = now;
+  batch.alone = known_free_ == all_leases();
+  ++lane.running;
+  known_free_ &= ~(1U << lease);
+  // acquire: pairs with finish(): whoever ran on this instance before is done with it.
+  free_.fetch_and(~(1U << lease), std::memory_order_acquire);
+  return true;
+}
+
+template <class Atom>
+bool Scheduler<Atom>::is_mine(const Role<Atom>& role, const Batch<Atom>& batch) const noexcept {
+  using Kind = typename Role<Atom>::Kind;
+  if (role.kind == Kind::runner) return true;
+  for (const Record* request : batch.members) {
+    if (role.kind == Kind::caller ? request == role.caller : request->sink == role.loop) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// Prefers a member that sleeps anyway and has to be woken; else a runner.
+template <class Atom>
+void Scheduler<Atom>::hand_over(std::uint32_t lease, DurationNs predicted, TimeNs now,
+                                Wakes& wakes) noexcept {
+  const Batch<Atom>& batch = batches_[lease];
+  for (Record* request : batch.members) {
+    if (request->sink != nullptr || wakes.lead_count == std::size(wakes.leads)) continue;
+    const bool timed = request->deadline != kNever;
+    const DurationNs left = timed ? request->deadline - now : kNever;
+    if (predicted > std::min(kLendLimit, left) || (timed && !batch.lane->latency.measured())) {
+      continue;
+    }
+    request->lead_lease = lease;
+    auto parked = static_cast<std::uint32_t>(WaitWord::parked);
+    // release: pairs with the sleeper's acquire: batch and lease number. Fails if it left or is
+    // not asleep; then somebody else leads.
+    if (request->wait.compare_exchange_strong(parked, static_cast<std::uint32_t>(WaitWord::lead),
+                                              std::memory_order_release,
+                                              std::memory_order_relaxed)) {
+      wakes.leads[wakes.lead_count++] = request;
+      return;
+    }
+  }
+  runners_.assign(lease);
+  ++wakes.assigned;
+}
+
+template <class Atom>
+void Scheduler<Atom>::set_alarm(TimeNs now, Wakes& wakes) noexcept {
+  TimeNs at = wait_until_;
+  lanes_.for_each([&](const Lane<Atom>& lane) { at = std::min(at, lane.kept_deadline()); });
+  for (std::uint32_t taken = all_leases() & ~known_free_; taken != 0; taken &= taken - 1) {
+    for (const auto& deadline : batches_[static_cast<std::size_t>(__builtin_ctz(taken))].deadlines) {
+      at = std::min(at, deadline.at);
+    }
+  }
+  // An alarm that rings too early costs one look; one that is late would break a promise.
+  if (alarm_ <= now) alarm_ = kNever;  // it has rung
+  if (at >= alarm_) return;
+  alarm_ = at;
+  wakes.keeper |= keeper_.arm(at);
+}
+
+template <class Atom>
+void Scheduler<Atom>::send(Wakes& wakes) noexcept {
+  for (std::uint32_t i = 0; i < wakes.lead_count; ++i) {
+    resolver_.ledger.caller_wakes.add();
+    Atom::wake(wakes.leads[i]->wait, 1);
+  }
+  for (std::uint32_t i = 0; i < wakes.assigned; ++i) {
+    if (runners_.notify(false)) resolver_.ledger.runner_wakes.add();
+  }
+  if (wakes.hint && runners_.notify(true)) resolver_.ledger.runner_wakes.add();
+  if (wakes.keeper) {
+    resolver_.ledger.keeper_wakes.add();
+    keeper_.wake();
+  }
+  wakes.sinks.send();
+}
+
+}  // namespace inferkit

@@ -1,0 +1,147 @@
+#include "engine/warmup.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/thread_setup.h"
+#include "engine/probe.h"
+
+namespace inferkit {
+namespace {
+
+constexpr DurationNs kLeastTime = 250 * kMillisecond;
+constexpr std::size_t kCheckRows = 4;
+
+// Empty when every output has the declared shape for so many rows.
+std::string shape_trouble(const Signature& signature, const std::vector<OutputSlot>& outputs,
+                          std::size_t rows) {
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    const TensorSpec& spec = signature.outputs[i];
+    const Shape& shape = outputs[i].view.shape;
+    bool fits = shape.rank() == spec.shape.rank();
+    for (std::size_t axis = 0; fits && axis < shape.rank(); ++axis) {
+      if (spec.shape[axis] >= 0) fits = shape[axis] == spec.shape[axis];
+      if (axis == 0 && signature.batched) fits = shape[0] == static_cast<std::int64_t>(rows);
+    }
+    if (!fits) {
+      return text("output '", spec.name, "' had shape ", to_string(shape), " for ", rows, " rows");
+    }
+  }
+  return {};
+}
+
+// Empty when each row of a batch equals its run alone and a repeated run equals itself.
+std::string coupling(Probe& probe, const Signature& signature, bool& shapes_proven) {
+  std::vector<std::uint64_t> seeds;
+  for (std::uint64_t seed = 1; seed <= kCheckRows; ++seed) seeds.push_back(seed);
+  const std::vector<OutputSlot> batch = probe.run(seeds, false);
+  std::string trouble = shape_trouble(signature, batch, kCheckRows);
+  if (!trouble.empty()) return trouble;
+  for (std::size_t row = 0; row < kCheckRows; ++row) {
+    const std::vector<OutputSlot> solo = probe.run({seeds[row]}, false);
+    trouble = shape_trouble(signature, solo, 1);
+    if (!trouble.empty()) return trouble;
+    for (std::size_t i = 0; i < solo.size(); ++i) {
+      const double difference = row_difference(batch[i].view, row, solo[i].view);
+      if (difference > row_tolerance(solo[i].view.dtype)) {
+        return text("a row's answer depends on the rows beside it: output '",
+                    signature.outputs[i].name, "' of one row moved by ", difference,
+                    " of its largest value in a batch of ", kCheckRows);
+      }
+    }
+  }
+  shapes_proven = true;
+  return {};
+}
+
+DurationNs time_once(Probe& probe, const std::vector<std::uint64_t>& seeds, bool alone,
+                     const Clock& clock) {
+  const TimeNs start = clock.now();
+  static_cast<void>(probe.run(seeds, alone));
+  return clock.now() - start;
+}
+
+// The median of a few runs; about 3 ms are spent on it, and at least three runs.
+DurationNs time_runs(Probe& probe, std::uint32_t rows, bool alone, const Clock& clock) {
+  std::vector<std::uint64_t> seeds(rows);
+  for (std::uint32_t row = 0; row < rows; ++row) seeds[row] = row + 1;
+  const DurationNs first = time_once(probe, seeds, alone, clock);  // grows arenas: not counted
+  const auto runs = std::clamp<DurationNs>(3 * kMillisecond / std::max<DurationNs>(1, first), 3, 51);
+  std::vector<DurationNs> took;
+  for (DurationNs i = 0; i < runs; ++i) took.push_back(time_once(probe, seeds, alone, clock));
+  std::nth_element(took.begin(), took.begin() + runs / 2, took.end());
+  return took[static_cast<std::size_t>(runs / 2)];
+}
+
+std::string microseconds(DurationNs time) { return text(time / kMicrosecond, " us"); }
+
+void measure(Probe& probe, std::uint32_t max_rows, TimeNs stop, Backend& backend,
+             const Clock& clock, Findings& findings) {
+  const DurationNs beside = time_runs(probe, 1, false, clock);
+  const DurationNs alone = time_runs(probe, 1, true, clock);
+  // Below a tenth the second session is not worth its memory.
+  const bool keep = alone < beside - beside / 10;
+  backend.keep_alone_session(keep);
+  findings.notes.push_back(text("one row: ", microseconds(beside), " on one thread, ",
+                                microseconds(alone), " on all; lone runs use ",
+                                keep ? "all threads" : "one thread"));
+  std::string line = "measured per batch:";
+  for (std::uint32_t rows = 1; rows <= max_rows; rows *= 2) {
+    const DurationNs expected = 5 * findings.latency.mean(rows);
+    if (rows > 2 && clock.now() + expected > stop) break;
+    const DurationNs took = rows == 1 ? beside : time_runs(probe, rows, false, clock);
+    findings.latency.record(rows, took);
+    line += text(rows == 1 ? " " : ", ", rows, " rows ", microseconds(took));
+  }
+  findings.notes.push_back(line);
+}
+
+void look(Backend& backend, const EngineOptions& options, DurationNs load_time,
+          const Clock& clock, Findings& findings) {
+  Signature& signature = findings.signature;
+  const TimeNs stop = clock.now() + std::max(kLeastTime, load_time);
+  Probe probe(backend, signature);
+  try {
+    if (signature.batched) {
+      const std::string trouble = coupling(probe, signature, findings.shapes_proven);
+      if (!trouble.empty()) {
+        refuse_batching(signature, trouble);
+      } else {
+        signature.reason += "; checked: rows of a batch equal their runs alone";
+      }
+    }
+    if (!signature.batched) {
+      findings.shapes_proven = shape_trouble(signature, probe.run({1}, false), 1).empty();
+    }
+    const std::uint32_t limit = options.max_batch_rows == 0 ? kAutoBatchRows
+                                                            : options.max_batch_rows;
+    measure(probe, signature.batched ? limit : 1, stop, backend, clock, findings);
+  } catch (const Error& error) {
+    // The made-up rows may simply not suit the model: that proves nothing either way.
+    findings.notes.push_back("warm-up could not run the model on made-up rows: " +
+                             error.message());
+    if (signature.batched) signature.reason += "; unproven, the probe failed";
+  }
+}
+
+}  // namespace
+
+Findings warm_up(Backend& backend, const EngineOptions& options, DurationNs load_time,
+                 const Clock& clock) {
+  Findings findings;
+  findings.signature = backend.signature();
+  if (options.batch_axis == BatchAxis::none) {
+    refuse_batching(findings.signature, "batch_axis=None");
+  }
+  if (options.warmup) {
+    on_prepared_thread("inferkit-warm",
+                       [&] { look(backend, options, load_time, clock, findings); });
+  }
+  if (options.batch_axis == BatchAxis::first && !findings.signature.batched) {
+    fail(ErrorCode::model_load, "batch_axis=0: the model cannot be batched: ",
+         findings.signature.reason);
+  }
+  return findings;
+}
+
+}  // namespace inferkit
