@@ -18,7 +18,12 @@
 
 #include <Python.h>
 
+#include <cstddef>
+
 namespace inferkit {
+
+// From here on a copy takes longer than handing the GIL over and back.
+inline constexpr std::size_t kReleaseGilBytes = 64 << 10;
 
 // Lets other Python threads run while this one is in native code.
 // Threads: one that holds the GIL, which it holds again afterwards. Blocks: at the end, until the

@@ -15,7 +15,4 @@ namespace inferkit {
 [[nodiscard]] PyObject* make_result(SessionObject* session, EngineRequest* request,
                                     const OutputSelection& selection);
 
-// Creates the type Result and adds it to the module.
-[[nodiscard]] bool add_result(PyObject* module);
-
 }  // namespace inferkit

@@ -1,0 +1,61 @@
+#include "bindings/close.h"
+
+#include <Python.h>
+
+#include "bindings/errors.h"
+#include "bindings/gil.h"
+#include "bindings/session.h"
+
+namespace inferkit {
+namespace {
+
+// False with an exception set.
+bool read_limit(PyObject* timeout, DurationNs& limit) {
+  if (timeout == Py_None) return true;
+  const double seconds = PyFloat_AsDouble(timeout);
+  if (seconds == -1.0 && PyErr_Occurred() != nullptr) return false;
+  if (!(seconds >= 0)) {
+    set_error(Error(ErrorCode::invalid_input,
+                    text("timeout: expected seconds >= 0, or None, got ", seconds)));
+    return false;
+  }
+  constexpr double kForever = 3.2e9;
+  if (seconds < kForever) limit = static_cast<DurationNs>(seconds * 1e9);
+  return true;
+}
+
+PyObject* close(PyObject* self, PyObject* args, PyObject* kwargs) {
+  static const char* names[] = {"drain", "timeout", nullptr};
+  int drain = 1;
+  PyObject* timeout = Py_None;
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|pO:close", const_cast<char**>(names), &drain,
+                                   &timeout)) {
+    return nullptr;
+  }
+  DurationNs limit = kNever;
+  if (!read_limit(timeout, limit)) return nullptr;
+  // A share of our own: Python code may drop the session while we wait.
+  const std::shared_ptr<Engine> engine = session_of(self)->engine;
+  if (engine != nullptr && !engine->forked()) {
+    const ReleaseGil released;
+    engine->close(drain != 0, limit);
+  }
+  Py_RETURN_NONE;
+}
+
+PyMethodDef kClose = {
+    "close", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(close)),
+    METH_VARARGS | METH_KEYWORDS,
+    "close(self, drain: bool = True, timeout: float | None = None) -> None\n\n"
+    "Refuse new requests, finish or answer the accepted ones, stop the threads, free the model.\n\n"
+    "Closing twice is fine. In a child of fork() it does nothing: the session is the parent's.\n\n"
+    "Args:\n"
+    "    drain: Wait for the accepted requests. False answers the queued ones with\n"
+    "        SessionClosedError at once; those in a running batch get their answer.\n"
+    "    timeout: Seconds to drain at most; then as with drain=False. Default: no limit."};
+
+}  // namespace
+
+bool add_close() { return add_session_method(kClose); }
+
+}  // namespace inferkit

@@ -1,0 +1,21 @@
+// Ctrl-C while a caller waits in native code.
+#pragma once
+
+#include <Python.h>
+
+#include "base/clock.h"
+
+namespace inferkit {
+
+// How long the main thread waits at most before it lets Python's signal handlers run. Python's own
+// handler only leaves a note, and may do so on another thread, which wakes nobody.
+inline constexpr DurationNs kSignalSlice = 50 * kMillisecond;
+
+// Notes which thread Python calls its main one. False with an exception set.
+// Called at import and whenever a session is opened, which also covers a forked child.
+[[nodiscard]] bool note_main_thread();
+
+// The end of the next wait: `until`, or earlier on the main thread.
+[[nodiscard]] TimeNs slice_end(const Clock& clock, TimeNs until) noexcept;
+
+}  // namespace inferkit

@@ -1,0 +1,38 @@
+// inferkit._core: table of contents.
+#include <pybind11/pybind11.h>
+
+#include <string>
+
+#include "base/version.h"
+#include "bindings/close.h"
+#include "bindings/errors.h"
+#include "bindings/info.h"
+#include "bindings/main_thread.h"
+#include "bindings/numpy_api.h"
+#include "bindings/open.h"
+#include "bindings/result_object.h"
+#include "bindings/run.h"
+#include "bindings/runtime.h"
+#include "bindings/session.h"
+#include "bindings/stats.h"
+
+namespace py = pybind11;
+
+PYBIND11_MODULE(_core, module) {
+  using namespace inferkit;
+  module.doc() = "The native core of inferkit. Private: use the names of the package.";
+  module.attr("__version__") = std::string(version());
+  const bool added = import_numpy() && note_main_thread() && add_errors(module.ptr()) &&
+                     add_result(module.ptr()) && add_session(module.ptr()) && add_run() &&
+                     add_info() && add_stats() && add_close();
+  if (!added) throw py::error_already_set();
+  add_open(module);
+  add_runtime(module);
+  py::register_exception_translator([](std::exception_ptr failure) {
+    try {
+      if (failure) std::rethrow_exception(failure);
+    } catch (const Error& error) {
+      set_error(error);
+    }
+  });
+}

@@ -1,0 +1,116 @@
+#include "bindings/run.h"
+
+#include "bindings/call_args.h"
+#include "bindings/errors.h"
+#include "bindings/feeds.h"
+#include "bindings/gil.h"
+#include "bindings/main_thread.h"
+#include "bindings/results.h"
+#include "bindings/session.h"
+
+namespace inferkit {
+namespace {
+
+// Null with an exception set.
+EngineRequest* admit_when_there_is_room(SessionObject* session, const CallArgs& call,
+                                        Feeds& feeds) {
+  Engine& engine = *session->engine;
+  while (true) {
+    const std::uint32_t epoch = engine.room_epoch();
+    EngineRequest* request = feeds.admit(session, call, nullptr, nullptr, IfFull::announce);
+    if (request != nullptr || PyErr_Occurred() != nullptr) return request;
+    if (engine.clock().now() >= call.deadline) {
+      set_error(Error(ErrorCode::deadline_exceeded,
+                      text("the timeout ran out while waiting for room: ",
+                           engine.options().max_pending, " requests or ",
+                           engine.options().max_pending_bytes, " bytes are pending")));
+      return nullptr;
+    }
+    const TimeNs until = slice_end(engine.clock(), call.deadline);
+    {
+      const ReleaseGil released;
+      engine.wait_for_room(epoch, until);
+    }
+    if (PyErr_CheckSignals() < 0) return nullptr;
+  }
+}
+
+// False with an exception set, and then the request is no longer ours.
+bool wait_for_answer(Engine& engine, EngineRequest* request) {
+  TimeNs until = slice_end(engine.clock(), kNever);
+  bool answered = false;
+  {
+    const ReleaseGil released;
+    engine.start(request);
+    answered = engine.await(request, until);
+  }
+  while (!answered) {
+    if (PyErr_CheckSignals() < 0) {
+      engine.abandon(request);
+      return false;
+    }
+    until = slice_end(engine.clock(), kNever);
+    const ReleaseGil released;
+    answered = engine.await(request, until);
+  }
+  return true;
+}
+
+PyObject* run(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
+  SessionObject* session = session_of(self);
+  CallArgs call;
+  OutputSelection selection;
+  Feeds feeds;
+  if (!parse_call(session, args, nargs, kwnames, call)) return nullptr;
+  if (!select_outputs(session, call.outputs, selection)) return nullptr;
+  if (!feeds.read(session, call.feeds)) return nullptr;
+  EngineRequest* request =
+      call.wait_when_full ? admit_when_there_is_room(session, call, feeds)
+                          : feeds.admit(session, call, nullptr, nullptr, IfFull::fail);
+  if (request == nullptr) return nullptr;
+  Engine& engine = *session->engine;
+  if (!wait_for_answer(engine, request)) return nullptr;
+  PyObject* result = nullptr;
+  if (request->state() == RequestState::done) {
+    result = make_result(session, request, selection);
+  } else {
+    raise_request_error(session, *request);
+  }
+  engine.release(request);
+  return result;
+}
+
+PyMethodDef kRun = {
+    "run", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(run)),
+    METH_FASTCALL | METH_KEYWORDS,
+    "run(self, feeds: collections.abc.Mapping[str, numpy.typing.ArrayLike] | "
+    "numpy.typing.ArrayLike, *, outputs: collections.abc.Sequence[str] | None = None, "
+    "timeout: float | None = None, priority: int = 0, "
+    "when_full: typing.Literal['raise', 'wait'] | None = None) -> Result\n\n"
+    "Answer one request and wait for it; from any number of threads at once.\n\n"
+    "Args:\n"
+    "    feeds: Input name to array, or the bare array for a model with one input. Axis 0 counts\n"
+    "        rows (any number from 0 to max_batch_size) and is required, as in onnxruntime.\n"
+    "        Arrays need the exact dtype of session.inputs, in any memory layout and byte order;\n"
+    "        lists and scalars are converted to it. In bool arrays every byte but 0 counts as 1.\n"
+    "        The arrays may be changed as soon as the call has returned.\n"
+    "    outputs: Names of the wanted outputs, in the wanted order. Default: all.\n"
+    "    timeout: Seconds from this call until DeadlineExceededError; 0 or more. Default: none.\n"
+    "    priority: Higher goes first among the requests that wait. Default: 0.\n"
+    "    when_full: \"raise\" QueueFullError, or \"wait\" for room (within timeout). Default: the\n"
+    "        session's.\n\n"
+    "Returns:\n"
+    "    A dict from output name to ndarray; its .info tells how the answer came about.\n\n"
+    "Raises:\n"
+    "    InvalidInputError: A feed or an argument does not fit; nothing was queued.\n"
+    "    QueueFullError: max_pending requests or max_pending_bytes bytes are pending.\n"
+    "    DeadlineExceededError: The timeout ran out.\n"
+    "    SessionClosedError: The session is closed, or was closed before the answer.\n"
+    "    ForkedSessionError: The session was opened before fork().\n"
+    "    BackendError: ONNX Runtime failed on this request."};
+
+}  // namespace
+
+bool add_run() { return add_session_method(kRun); }
+
+}  // namespace inferkit
