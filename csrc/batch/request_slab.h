@@ -1,32 +1,40 @@
-// The fixed array that all request records of an engine live in.
+// The array that all request records of an engine live in.
 #pragma once
 
+#include <array>
+#include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
+#include <new>
 
 #include "batch/request.h"
 #include "memory/free_list.h"
 
 namespace inferkit {
 
-// Larger than the credits: credits return with the queue side, a record only when both sides let
-// go. Never unmapped while the engine lives, so a late futex wake or a stale handle is harmless.
-// Threads: any. Blocks: never. Owns: the records.
+// Credits return when a request is answered, its record only when the answer was taken; so there
+// are more records than credits, and another segment of them whenever slow takers hold them all.
+// Segments are never unmapped while the engine lives: a late futex wake or a stale handle is
+// harmless. Threads: any. Blocks: never, but for growing. Owns: the records.
 template <class Atom>
 class RequestSlab {
  public:
-  explicit RequestSlab(std::uint32_t size)
-      : size_(size), records_(std::make_unique<Request<Atom>[]>(size)) {
-    for (std::uint32_t index = size; index-- > 0;) {
-      records_[index].index = index;
-      free_.push(*this, index);
-    }
+  // Records come in segments of `segment_size`; the first is made here.
+  explicit RequestSlab(std::uint32_t segment_size) : segment_size_(segment_size) { grow(); }
+  ~RequestSlab() {
+    for (auto& segment : segments_) delete[] segment.load(std::memory_order_relaxed);
   }
+  RequestSlab(const RequestSlab&) = delete;
+  RequestSlab& operator=(const RequestSlab&) = delete;
 
-  // Null when every record is in use.
+  // Null when kMaxSegments segments are in use, or memory is not to be had.
   [[nodiscard]] Request<Atom>* take() noexcept {
-    const std::uint32_t index = free_.pop(*this);
-    return index == FreeList<Atom>::kNone ? nullptr : &records_[index];
+    for (;;) {
+      const std::uint32_t index = free_.pop(*this);
+      if (index != FreeList<Atom>::kNone) return &(*this)[index];
+      if (!grow()) return nullptr;
+    }
   }
 
   // One owner lets go; the last clears the record and frees it under the next generation.
@@ -44,25 +52,51 @@ class RequestSlab {
     free_.push(*this, request->index);
   }
 
-  [[nodiscard]] Request<Atom>& operator[](std::uint32_t index) noexcept { return records_[index]; }
-  [[nodiscard]] std::uint32_t size() const noexcept { return size_; }
+  [[nodiscard]] Request<Atom>& operator[](std::uint32_t index) noexcept {
+    // relaxed: whoever knows the index got it after the segment was published (free list).
+    return segments_[index / segment_size_].load(
+        std::memory_order_relaxed)[index % segment_size_];
+  }
   // For FreeList.
-  [[nodiscard]] auto& next(std::uint32_t index) noexcept { return records_[index].next_free; }
+  [[nodiscard]] auto& next(std::uint32_t index) noexcept { return (*this)[index].next_free; }
 
   // Records that are queued or claimed, counted one by one: exact when nothing moves.
   [[nodiscard]] std::uint32_t count_in_flight() const noexcept {
     std::uint32_t count = 0;
-    for (std::uint32_t index = 0; index < size_; ++index) {
-      const RequestState state = records_[index].state();
-      if (state == RequestState::queued || state == RequestState::claimed) ++count;
+    for (const auto& segment : segments_) {
+      const Request<Atom>* records = segment.load(std::memory_order_acquire);
+      if (records == nullptr) break;
+      for (std::uint32_t i = 0; i < segment_size_; ++i) {
+        const RequestState state = records[i].state();
+        if (state == RequestState::queued || state == RequestState::claimed) ++count;
+      }
     }
     return count;
   }
 
  private:
-  const std::uint32_t size_;
-  std::unique_ptr<Request<Atom>[]> records_;
+  static constexpr std::size_t kMaxSegments = 256;
+
+  bool grow() noexcept {
+    const std::lock_guard lock(grow_mutex_);  // rare, and never while anything else is held
+    if (used_ == kMaxSegments) return false;
+    auto* records = new (std::nothrow) Request<Atom>[segment_size_];
+    if (records == nullptr) return false;
+    const std::uint32_t first = used_ * segment_size_;
+    // release: pairs with count_in_flight(); the free list publishes it to everybody else.
+    segments_[used_++].store(records, std::memory_order_release);
+    for (std::uint32_t i = segment_size_; i-- > 0;) {
+      records[i].index = first + i;
+      free_.push(*this, first + i);
+    }
+    return true;
+  }
+
+  const std::uint32_t segment_size_;
+  std::array<typename Atom::template Atomic<Request<Atom>*>, kMaxSegments> segments_{};
   FreeList<Atom> free_;
+  std::mutex grow_mutex_;
+  std::uint32_t used_ = 0;  // under grow_mutex_
 };
 
 }  // namespace inferkit

@@ -45,7 +45,7 @@ class Resolver {
   using Record = Request<Atom>;
 
   Resolver(std::uint32_t max_pending, std::uint64_t max_pending_bytes, std::uint32_t max_rows)
-      : credits(max_pending, max_pending_bytes), slab(2 * max_pending + 64), ledger(max_rows) {}
+      : credits(max_pending, max_pending_bytes), slab(max_pending + max_pending / 2 + 64), ledger(max_rows) {}
 
   // Takes a queued request out of the queue side's hands, whatever its state: for a tombstone.
   void bury(Record* request) noexcept {
