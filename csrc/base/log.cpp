@@ -65,10 +65,8 @@ std::atomic<const LogSink*> current_sink{nullptr};
 
 }  // namespace
 
-void set_log_sink(LogSink sink) noexcept {
-  // Leaked on purpose, a few bytes per change: a writer may be reading the old one.
-  const LogSink* const kept = sink.ready == nullptr ? nullptr : new (std::nothrow) LogSink(sink);
-  current_sink.store(kept, std::memory_order_release);  // pairs with write_log()
+void set_log_sink(const LogSink* sink) noexcept {
+  current_sink.store(sink, std::memory_order_release);  // pairs with write_log()
 }
 
 void write_log(LogLevel level, std::string text) noexcept {

@@ -55,15 +55,15 @@ class LogQueue {
 [[nodiscard]] LogQueue& log_queue() noexcept;
 
 // Is told that records wait. Called by whoever logs, so it neither blocks nor logs: it wakes the
-// reader. Throws: never.
+// reader. Threads: any. Throws: never.
 struct LogSink {
   void (*ready)(void* context) noexcept = nullptr;
   void* context = nullptr;
 };
 
-// Replaces the sink; one without `ready` turns it off, and records wait in the queue. A call of
-// the old sink may still be under way on another thread: its context is never freed.
-void set_log_sink(LogSink sink) noexcept;
+// Replaces the sink; nullptr turns it off, and records wait in the queue. The old sink may still
+// be called from another thread, so sinks and their contexts live for ever.
+void set_log_sink(const LogSink* sink) noexcept;
 
 void write_log(LogLevel level, std::string text) noexcept;
 

@@ -71,10 +71,11 @@ TEST_CASE("log: many writers, one reader: taken + dropped = written, each writer
 
 TEST_CASE("log: the sink is told of each record, with the parts as one text") {
   (void)log_queue().take_all();
-  int told = 0;
-  set_log_sink({[](void* context) noexcept { ++*static_cast<int*>(context); }, &told});
+  static int told = 0;
+  static const LogSink sink{[](void* context) noexcept { ++*static_cast<int*>(context); }, &told};
+  set_log_sink(&sink);
   log(LogLevel::warning, "instance ", 3, " was slow");
-  set_log_sink({});
+  set_log_sink(nullptr);
   log(LogLevel::info, "nobody listens");
   CHECK(told == 1);
   const std::vector<LogRecord> records = log_queue().take_all();
