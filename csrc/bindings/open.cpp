@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "backend/ort_backend.h"
+#include "base/clock.h"
 #include "base/usable_cores.h"
 #include "bindings/gil.h"
 #include "bindings/info.h"
@@ -46,7 +47,10 @@ BatchAxis batch_axis_of(const std::string& name) {
 std::shared_ptr<Engine> open_engine(const Plan& plan) {
   const ReleaseGil released;
   OrtLibrary& library = OrtLibrary::open(plan.library);
-  return Engine::open(make_ort_backend(library, plan.model, plan.ort), plan.engine);
+  const TimeNs began = steady_clock().now();
+  std::unique_ptr<Backend> backend = make_ort_backend(library, plan.model, plan.ort);
+  const DurationNs load_time = steady_clock().now() - began;
+  return Engine::open(std::move(backend), plan.engine, load_time);
 }
 
 SessionObject* unopened(const py::object& self) {

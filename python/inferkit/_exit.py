@@ -1,0 +1,29 @@
+"""What happens to sessions that are still open when Python exits: one order, written once."""
+
+import atexit
+import weakref
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ._session import Session
+
+# In the order of their opening. Weak: being listed keeps nobody alive.
+_open: "weakref.WeakValueDictionary[int, Session]" = weakref.WeakValueDictionary()
+
+
+def close_at_exit(session: "Session") -> None:
+    """Remember the session until it is gone."""
+    _open[id(session)] = session
+
+
+def _close_all() -> None:
+    """Close what is open, the newest first: callers that wait get SessionClosedError.
+
+    Runs after Python has joined its own threads and before the interpreter goes down, so that no
+    native thread asks for a GIL that nobody will give it.
+    """
+    for session in reversed(list(_open.values())):
+        session.close(drain=False)
+
+
+atexit.register(_close_all)

@@ -1,0 +1,182 @@
+"""The options of a session: read once, each refused by name if it does not fit."""
+
+import math
+import operator
+import os
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NoReturn, TypeAlias, TypedDict
+
+from .errors import InvalidInputError, ModelLoadError
+
+Model: TypeAlias = str | os.PathLike[str] | bytes
+"""A path, or the model's bytes."""
+
+ConfigValue: TypeAlias = str | int | float | bool
+"""What ONNX Runtime reads as text; True is "1"."""
+
+
+class SessionOptions(TypedDict, total=False):
+    """The keyword arguments of ``inferkit.Session``."""
+
+    max_batch_size: int | Literal["auto"]
+    max_delay: float
+    instances: int | Literal["auto"]
+    threads: int | Literal["auto"]
+    device: str
+    providers: Sequence[str] | None
+    provider_options: Mapping[str, Mapping[str, ConfigValue]] | None
+    session_config: Mapping[str, ConfigValue] | None
+    max_pending: int
+    max_pending_bytes: int
+    when_full: Literal["raise", "wait"]
+    batch_axis: Literal["auto", 0] | None
+    warmup: bool
+    name: str | None
+
+
+_CPU = "CPUExecutionProvider"
+_CUDA = "CUDAExecutionProvider"
+_DEVICE = re.compile(r"auto|cpu|cuda(?::(?P<number>\d+))?")
+
+
+def check_model(model: Model) -> dict[str, Any]:
+    """Return path or content for the native core, and how to call the model."""
+    if isinstance(model, bytes | bytearray | memoryview):
+        content = bytes(model)
+        if not content:
+            raise ModelLoadError("model: expected the bytes of an ONNX model, got no bytes")
+        return {"path": b"", "content": content, "model": f"<{len(content)} bytes>"}
+    try:
+        path = os.fsdecode(model)
+    except TypeError:
+        _refuse("model", "a path or bytes", model)
+    if not os.path.exists(path):
+        raise ModelLoadError(f"model: no such file: {path}")
+    if not os.path.isfile(path):
+        raise ModelLoadError(f"model: expected a file, got something else: {path}")
+    return {"path": os.fsencode(path), "content": b"", "model": path}
+
+
+def check_options(options: SessionOptions, name: str) -> dict[str, Any]:
+    """Return the arguments of ``_core.open_session``; every key of SessionOptions is there.
+
+    Raises:
+        InvalidInputError: Names the option, what was expected and what came.
+    """
+    device, providers, provider_options = _check_device(options)
+    return {
+        "device": device,
+        "providers": providers,
+        "provider_options": provider_options,
+        "session_config": _config("session_config", options["session_config"] or {}),
+        "max_batch_size": _count("max_batch_size", options["max_batch_size"], 1 << 20, auto=True),
+        "max_delay": _seconds("max_delay", options["max_delay"]),
+        "instances": _count("instances", options["instances"], 32, auto=True),
+        "threads": _count("threads", options["threads"], 1024, auto=True),
+        "max_pending": _count("max_pending", options["max_pending"], 1 << 20),
+        "max_pending_bytes": _count("max_pending_bytes", options["max_pending_bytes"], 1 << 46),
+        "wait_when_full": _choice("when_full", options["when_full"], ("raise", "wait")) == "wait",
+        "batch_axis": _batch_axis(options["batch_axis"]),
+        "warmup": _flag("warmup", options["warmup"]),
+        "name": _name(options["name"], name),
+    }
+
+
+def default_name(shown: str, path: bytes) -> str:
+    """Return the name of a session that was given none: the file's, without its ending."""
+    return os.path.splitext(os.path.basename(shown))[0] if path else "model"
+
+
+def _refuse(name: str, expected: str, actual: object) -> NoReturn:
+    raise InvalidInputError(f"{name}: expected {expected}, got {actual!r}")
+
+
+def _count(name: str, value: object, most: int, auto: bool = False) -> int:
+    """An int from 1 to ``most``; 0 for "auto"."""
+    if auto and value == "auto":
+        return 0
+    expected = f"{'"auto" or ' if auto else ''}an int from 1 to {most}"
+    if isinstance(value, bool):
+        _refuse(name, expected, value)
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        _refuse(name, expected, value)
+    if not 1 <= number <= most:
+        _refuse(name, expected, value)
+    return number
+
+
+def _seconds(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        _refuse(name, "seconds, 0 or more", value)
+    if not (math.isfinite(value) and 0 <= value <= 3600):
+        _refuse(name, "seconds from 0 to 3600", value)
+    return float(value)
+
+
+def _flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        _refuse(name, "True or False", value)
+    return value
+
+
+def _choice(name: str, value: object, choices: tuple[str, ...]) -> str:
+    if not isinstance(value, str) or value not in choices:
+        _refuse(name, " or ".join(map(repr, choices)), value)
+    return value
+
+
+def _batch_axis(value: object) -> str:
+    if value is None:
+        return "none"
+    if value == 0 and not isinstance(value, bool):
+        return "first"
+    if value != "auto":
+        _refuse("batch_axis", "'auto', 0 or None", value)
+    return "auto"
+
+
+def _name(value: object, default: str) -> str:
+    if value is None:
+        return default
+    if not isinstance(value, str):
+        _refuse("name", "a str or None", value)
+    return value
+
+
+def _config(name: str, value: object) -> dict[str, str]:
+    """A flat mapping as ONNX Runtime's texts."""
+    if not isinstance(value, Mapping):
+        _refuse(name, "a dict of options", value)
+    texts = {}
+    for key, entry in value.items():
+        if not isinstance(key, str) or not isinstance(entry, str | int | float):
+            _refuse(name, "str keys, and values that are str, int, float or bool", {key: entry})
+        texts[key] = str(int(entry)) if isinstance(entry, bool) else str(entry)
+    return texts
+
+
+def _check_device(options: SessionOptions) -> tuple[str, list[str], dict[str, dict[str, str]]]:
+    """Device for people, providers and their options for ONNX Runtime."""
+    device, providers = options["device"], options["providers"]
+    found = _DEVICE.fullmatch(device) if isinstance(device, str) else None
+    if found is None:
+        _refuse("device", "'auto', 'cpu', 'cuda' or 'cuda:N'", device)
+    given = options["provider_options"] or {}
+    if not isinstance(given, Mapping):
+        _refuse("provider_options", "a dict: provider -> dict of options", given)
+    configs = {key: _config(f"provider_options[{key!r}]", config) for key, config in given.items()}
+    if providers is not None:
+        if device != "auto":
+            _refuse("device", "'auto' where providers are given", device)
+        wrong = isinstance(providers, str) or not isinstance(providers, Sequence)
+        if wrong or not providers or not all(isinstance(entry, str) for entry in providers):
+            _refuse("providers", "a list of execution providers' names", providers)
+        return providers[0].removesuffix("ExecutionProvider").lower(), list(providers), configs
+    if device.startswith("cuda"):
+        number = found["number"] or "0"
+        configs[_CUDA] = {"device_id": number, **configs.get(_CUDA, {})}
+        return f"cuda:{number}", [_CUDA, _CPU], configs
+    return "cpu", [_CPU], configs

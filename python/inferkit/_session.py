@@ -1,0 +1,292 @@
+"""The session: a model, its queue and its threads."""
+
+import warnings
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, Self, TypeAlias, Unpack
+
+from numpy.typing import ArrayLike
+
+from . import _core
+from ._exit import close_at_exit
+from ._options import (
+    ConfigValue,
+    Model,
+    SessionOptions,
+    check_model,
+    check_options,
+    default_name,
+)
+from ._runtime import find_runtime
+from .errors import SessionClosedError
+
+if TYPE_CHECKING:
+    import asyncio
+    from concurrent.futures import Future
+
+Feeds: TypeAlias = Mapping[str, ArrayLike] | ArrayLike
+"""Input name to array-like, or the bare array for a model with one input."""
+
+
+class Session(_core.SessionCore):
+    """A model being served inside this process, with batches that form themselves.
+
+    Call it from any number of threads and event loops at once: ``run`` blocks, ``submit`` returns
+    a future, ``run_async`` is awaited. Requests that wait at the same moment travel in one batch;
+    a request that is alone runs at once, on the caller's own thread. Close it when done, best by
+    ``with`` or ``async with``.
+
+    Args:
+        model: Path of an ONNX file, or the model's bytes.
+        max_batch_size: Rows in one batch at most, and in one request. ``"auto"``: 64, or 1 where
+            the warm-up shows that batching does not pay.
+        max_delay: Seconds that a request may be held back for company. 0: never.
+        instances: How many batches may run at once. ``"auto"``: one per usable core.
+        threads: Threads that a batch may use while it runs alone. ``"auto"``: every usable core.
+        device: ``"cpu"``, ``"cuda"`` or ``"cuda:N"``. ``"auto"``: the CPU.
+        providers: ONNX Runtime's execution providers instead of ``device``, most wanted first.
+        provider_options: Provider -> its options.
+        session_config: ONNX Runtime's session configuration entries.
+        max_pending: Requests accepted and not yet answered at most.
+        max_pending_bytes: Bytes of their inputs at most.
+        when_full: What a call does beyond that: ``"raise"`` QueueFullError, or ``"wait"`` for room
+            (within the call's timeout).
+        batch_axis: ``0``: axis 0 of every tensor counts rows, or the session refuses to open.
+            ``None``: one request per run. ``"auto"``: axis 0 if the model allows it and a check
+            shows that rows do not influence each other; ``explain()`` tells the verdict.
+        warmup: Run the model on zeros and ones before the first request, to check and to measure.
+        name: How logs and ``repr`` call it. Default: the file's name without its ending.
+
+    Raises:
+        InvalidInputError: An option does not fit; the text names it.
+        ModelLoadError: The file is missing or ONNX Runtime cannot load it.
+        RuntimeNotFoundError: No usable ONNX Runtime is installed.
+
+    Blocks:
+        While the model is loaded and warmed up; ``await Session.open(...)`` does so off the loop.
+    """
+
+    __module__ = "inferkit"
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        max_batch_size: int | Literal["auto"] = "auto",
+        max_delay: float = 0.0,
+        instances: int | Literal["auto"] = "auto",
+        threads: int | Literal["auto"] = "auto",
+        device: str = "auto",
+        providers: Sequence[str] | None = None,
+        provider_options: Mapping[str, Mapping[str, ConfigValue]] | None = None,
+        session_config: Mapping[str, ConfigValue] | None = None,
+        max_pending: int = 1024,
+        max_pending_bytes: int = 256 << 20,
+        when_full: Literal["raise", "wait"] = "raise",
+        batch_axis: Literal["auto", 0] | None = "auto",
+        warmup: bool = True,
+        name: str | None = None,
+    ) -> None:
+        source = check_model(model)
+        options = check_options(
+            {
+                "max_batch_size": max_batch_size,
+                "max_delay": max_delay,
+                "instances": instances,
+                "threads": threads,
+                "device": device,
+                "providers": providers,
+                "provider_options": provider_options,
+                "session_config": session_config,
+                "max_pending": max_pending,
+                "max_pending_bytes": max_pending_bytes,
+                "when_full": when_full,
+                "batch_axis": batch_axis,
+                "warmup": warmup,
+                "name": name,
+            },
+            default_name(source["model"], source["path"]),
+        )
+        _core.open_session(self, library=find_runtime(), **source, **options)
+        close_at_exit(self)
+
+    @classmethod
+    async def open(cls, model: Model, **options: Unpack[SessionOptions]) -> Self:
+        """Load a model without blocking the event loop.
+
+        Args:
+            model: As in the constructor.
+            options: As in the constructor.
+
+        Returns:
+            The open session, ready to serve.
+
+        Raises:
+            InferkitError: As the constructor.
+        """
+        import asyncio
+
+        loading = asyncio.ensure_future(asyncio.to_thread(cls, model, **options))
+        try:
+            return await asyncio.shield(loading)
+        except asyncio.CancelledError:
+            loading.add_done_callback(_close_unwanted)
+            raise
+
+    def map(
+        self,
+        feeds: Iterable[Feeds],
+        *,
+        outputs: Sequence[str] | None = None,
+        timeout: float | None = None,
+        priority: int = 0,
+    ) -> Iterator[_core.Result]:
+        """Answer many requests, in their order.
+
+        Reads ahead of the answers it has given by at most half of ``max_pending``, and waits for
+        room where others have filled the session. Closing the iterator cancels what it has queued.
+
+        Args:
+            feeds: One entry per request, each as in ``run``. Read lazily.
+            outputs: As in ``run``.
+            timeout: Seconds for each request, from when it is read.
+            priority: As in ``run``.
+
+        Yields:
+            One result per entry.
+
+        Raises:
+            InferkitError: As ``run``, when the turn of the failed request comes.
+        """
+        pending: deque[Future[_core.Result]] = deque()
+        try:
+            for entry in feeds:
+                while pending and (len(pending) >= self._window or pending[0].done()):
+                    yield pending.popleft().result()
+                pending.append(
+                    self.submit(
+                        entry,
+                        outputs=outputs,
+                        timeout=timeout,
+                        priority=priority,
+                        when_full="wait",
+                    )
+                )
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()
+
+    async def map_async(
+        self,
+        feeds: Iterable[Feeds] | AsyncIterable[Feeds],
+        *,
+        outputs: Sequence[str] | None = None,
+        timeout: float | None = None,
+        priority: int = 0,
+    ) -> AsyncIterator[_core.Result]:
+        """Answer many requests from an event loop, in their order; otherwise as ``map``.
+
+        Args:
+            feeds: One entry per request, from a plain or an asynchronous iterable. Read lazily.
+            outputs: As in ``run``.
+            timeout: Seconds for each request, from when it is sent.
+            priority: As in ``run``.
+
+        Yields:
+            One result per entry.
+
+        Raises:
+            InferkitError: As ``run_async``, when the turn of the failed request comes.
+        """
+        import asyncio
+
+        pending: deque[asyncio.Task[_core.Result]] = deque()
+        try:
+            async for entry in _each(feeds):
+                while pending and (len(pending) >= self._window or pending[0].done()):
+                    yield await pending.popleft()
+                call = self.run_async(
+                    entry, outputs=outputs, timeout=timeout, priority=priority, when_full="wait"
+                )
+                pending.append(asyncio.create_task(call))
+            while pending:
+                yield await pending.popleft()
+        finally:
+            for task in pending:
+                task.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)
+
+    async def aclose(self, drain: bool = True, timeout: float | None = None) -> None:
+        """Close the session without blocking the event loop.
+
+        Args:
+            drain: As in ``close``.
+            timeout: As in ``close``.
+        """
+        import asyncio
+
+        await asyncio.to_thread(self.close, drain, timeout)
+
+    @property
+    def _window(self) -> int:
+        """How many requests ``map`` keeps in flight."""
+        return max(1, self._max_pending // 2)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        # Whoever leaves by an exception does not wait for answers that nobody will read.
+        self.close(drain=kind is None)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose(drain=kind is None)
+
+    def __repr__(self) -> str:
+        try:
+            facts = (
+                f"{self.name!r}: {self._model} on {self._device}, batches of up to "
+                f"{self._max_batch_size}, {'closed' if self.closed else 'open'}"
+            )
+        except SessionClosedError:
+            facts = "never opened"
+        return f"<inferkit.{type(self).__name__} {facts}>"
+
+    def __del__(self) -> None:
+        if self.closed or self._forked:
+            return
+        try:
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
+        finally:
+            self.close(drain=False)
+
+
+async def _each(feeds: Iterable[Feeds] | AsyncIterable[Feeds]) -> AsyncIterator[Feeds]:
+    if isinstance(feeds, AsyncIterable):
+        async for entry in feeds:
+            yield entry
+    else:
+        for entry in feeds:
+            yield entry
+
+
+def _close_unwanted(loading: "asyncio.Future[Session]") -> None:
+    """Nobody waits for this session any more."""
+    if not loading.cancelled() and loading.exception() is None:
+        loading.result().close(drain=False)
