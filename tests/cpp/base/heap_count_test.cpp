@@ -13,7 +13,9 @@ namespace {
 
 thread_local std::uint64_t allocations = 0;
 
-void* counted(std::size_t bytes, std::align_val_t alignment = std::align_val_t{1}) noexcept {
+// noinline: GCC would take malloc and operator delete for a mismatched pair.
+[[gnu::noinline]] void* counted(std::size_t bytes,
+                                std::align_val_t alignment = std::align_val_t{1}) noexcept {
   ++allocations;
   const auto align = static_cast<std::size_t>(alignment);
   if (align <= alignof(std::max_align_t)) return std::malloc(bytes + 1);  // never nullptr for 0
