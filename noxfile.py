@@ -51,6 +51,14 @@ def cmake(session: nox.Session, tree: Path, *defines: str) -> None:
     session.run("cmake", "--build", str(tree), "-j", JOBS, external=True)
 
 
+def ort_library(session: nox.Session) -> dict[str, str]:
+    """The ONNX Runtime of the session's environment, for the C++ tests that load one."""
+    session.install(*extra("cpu"))
+    find = "from importlib.util import find_spec; print(find_spec('onnxruntime').origin)"
+    package = Path(session.run("python", "-c", find, silent=True).strip()).parent
+    return {"INFERKIT_TEST_ORT": str(next(package.glob("capi/libonnxruntime.*")))}
+
+
 def cpp_tests(
     session: nox.Session, tree: Path, *defines: str, prefix: tuple[str, ...] = ()
 ) -> None:
@@ -59,7 +67,8 @@ def cpp_tests(
     tests = f"INFERKIT_BUILD_TESTS={'ON' if found else 'OFF'}"
     cmake(session, tree, "INFERKIT_TESTING=ON", tests, *defines)
     if found:
-        session.run(*prefix, str(tree / "inferkit_tests"), *session.posargs, external=True)
+        command = (*prefix, str(tree / "inferkit_tests"))
+        session.run(*command, env=ort_library(session), external=True)
     else:
         session.warn("C++ tests skipped: doctest is not installed")
 
