@@ -4,11 +4,13 @@
 #include <utility>
 #include <vector>
 
+#include "backend/ort_arena.h"
 #include "backend/ort_handle.h"
 #include "backend/ort_session.h"
 #include "backend/ort_signature.h"
 #include "backend/ort_status.h"
 #include "backend/ort_value.h"
+#include "base/atom.h"
 #include "base/error.h"
 #include "base/thread_setup.h"
 #include "base/usable_cores.h"
@@ -24,28 +26,24 @@ using ort::Handle;
 
 // What one run at a time needs, kept so that a run allocates nothing of ours. On cache lines of
 // its own: instances run on different cores.
-struct alignas(64) Instance {
-  explicit Instance(const ort::Api& api) : options(api) {}
+struct alignas(kCacheLineBytes) Instance {
+  explicit Instance(const ort::Api& api) : options(api), shrinking(api) {}
   Handle<ort::RunOptions> options;
-  std::vector<ort::Value*> inputs;
+  Handle<ort::RunOptions> shrinking;  // the same, and the arena shrinks after the run
+  ort::ArenaWatch load_arena;
+  ort::ArenaWatch solo_arena;
+  std::vector<ort::Borrowed> kept_inputs;
+  std::vector<ort::Borrowed> kept_outputs;
+  std::vector<const ort::Value*> inputs;
   std::vector<ort::Value*> outputs;
 };
 
-// Releases every value of an instance when its run ends, however it ends.
-class ValuesOfRun {
- public:
-  ValuesOfRun(const ort::Api& api, Instance& instance) noexcept : api_(api), instance_(instance) {}
-  ~ValuesOfRun() {
-    for (ort::Value*& value : instance_.inputs) api_.ReleaseValue(std::exchange(value, nullptr));
-    for (ort::Value*& value : instance_.outputs) api_.ReleaseValue(std::exchange(value, nullptr));
-  }
-  ValuesOfRun(const ValuesOfRun&) = delete;
-  ValuesOfRun& operator=(const ValuesOfRun&) = delete;
-
- private:
-  const ort::Api& api_;
-  Instance& instance_;
-};
+// Loading leaves freed copies of the weights in the heap, and a session its own.
+void return_free_memory() noexcept {
+#if defined(__GLIBC__)
+  malloc_trim(0);
+#endif
+}
 
 class OrtBackend final : public Backend {
  public:
@@ -56,12 +54,15 @@ class OrtBackend final : public Backend {
   void run(std::span<const TensorView> inputs, std::span<OutputSlot> outputs,
            const RunContext& context) override;
   void keep_alone_session(bool keep) override {
-    if (!keep) solo_.reset();
+    if (keep || !solo_) return;
+    solo_.reset();
+    return_free_memory();
   }
 
  private:
   void load(const OrtModel& model, const OrtOptions& options);
   void make_instances(std::uint32_t count);
+  void adopt_results(std::span<OutputSlot> outputs, Instance& instance) const;
 
   OrtLibrary& library_;
   const ort::Api& api_;
@@ -100,9 +101,7 @@ OrtBackend::OrtBackend(OrtLibrary& library, const OrtModel& model, const OrtOpti
              api_.CreateCpuMemoryInfo(ort::kArenaAllocator, ort::kMemoryDefault, memory_.out()),
              ErrorCode::model_load, "describe memory");
   make_instances(options.instances);
-#if defined(__GLIBC__)
-  malloc_trim(0);  // loading leaves freed copies of the weights in the heap
-#endif
+  return_free_memory();
 }
 
 void OrtBackend::load(const OrtModel& model, const OrtOptions& options) {
@@ -113,13 +112,24 @@ void OrtBackend::load(const OrtModel& model, const OrtOptions& options) {
 }
 
 void OrtBackend::make_instances(std::uint32_t count) {
+  const auto must = [this](ort::Status* status) {
+    ort::check(api_, status, ErrorCode::model_load, "create run options");
+  };
   instances_.reserve(count);
   for (std::uint32_t i = 0; i < count; ++i) {
     Instance& instance = instances_.emplace_back(api_);
-    ort::check(api_, api_.CreateRunOptions(instance.options.out()), ErrorCode::model_load,
-               "create run options");
+    must(api_.CreateRunOptions(instance.options.out()));
+    must(api_.CreateRunOptions(instance.shrinking.out()));
+    must(api_.AddRunConfigEntry(instance.shrinking.get(), "memory.enable_memory_arena_shrinkage",
+                                "cpu:0"));
     instance.inputs.resize(signature_.inputs.size());
     instance.outputs.resize(signature_.outputs.size());
+    for (std::size_t k = 0; k < signature_.inputs.size(); ++k) {
+      instance.kept_inputs.emplace_back(api_);
+    }
+    for (std::size_t k = 0; k < signature_.outputs.size(); ++k) {
+      instance.kept_outputs.emplace_back(api_);
+    }
   }
 }
 
@@ -138,25 +148,42 @@ std::vector<std::string> OrtBackend::notes() const {
 void OrtBackend::run(std::span<const TensorView> inputs, std::span<OutputSlot> outputs,
                      const RunContext& context) {
   Instance& instance = instances_[context.instance];
-  const ValuesOfRun released(api_, instance);
+  std::uint64_t bytes = 0;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
-    instance.inputs[i] = ort::borrow(api_, memory_.get(), inputs[i]);
+    bytes += ort::bytes_of(inputs[i]);
+    instance.inputs[i] = instance.kept_inputs[i].over(inputs[i], memory_.get());
   }
   for (std::size_t i = 0; i < outputs.size(); ++i) {
-    if (outputs[i].view.data == nullptr) continue;
-    instance.outputs[i] = ort::borrow(api_, memory_.get(), outputs[i].view);
+    const TensorView& wanted = outputs[i].view;
+    instance.outputs[i] =
+        wanted.data == nullptr ? nullptr : instance.kept_outputs[i].over(wanted, memory_.get());
   }
-  ort::Session* const session = context.alone && solo_ ? solo_.get() : load_.get();
+  const bool solo = context.alone && solo_;
+  ort::ArenaWatch& arena = solo ? instance.solo_arena : instance.load_arena;
+  const auto& run_options = arena.shrink_after(bytes) ? instance.shrinking : instance.options;
   ort::Status* const failure =
-      api_.Run(session, instance.options.get(), input_names_.data(), instance.inputs.data(),
-               inputs.size(), output_names_.data(), outputs.size(), instance.outputs.data());
+      api_.Run(solo ? solo_.get() : load_.get(), run_options.get(), input_names_.data(),
+               instance.inputs.data(), inputs.size(), output_names_.data(), outputs.size(),
+               instance.outputs.data());
   if (failure != nullptr) [[unlikely]]
     throw ort::take_run_error(api_, failure);
-  for (std::size_t i = 0; i < outputs.size(); ++i) {
-    if (outputs[i].view.data != nullptr) continue;
-    outputs[i].view.dtype = signature_.outputs[i].dtype;
-    ort::adopt(api_, Handle<ort::Value>(api_, std::exchange(instance.outputs[i], nullptr)),
-               outputs[i]);
+  adopt_results(outputs, instance);
+}
+
+void OrtBackend::adopt_results(std::span<OutputSlot> outputs, Instance& instance) const {
+  std::size_t i = 0;
+  try {
+    for (; i < outputs.size(); ++i) {
+      if (outputs[i].view.data != nullptr) continue;
+      outputs[i].view.dtype = signature_.outputs[i].dtype;
+      ort::adopt(api_, Handle<ort::Value>(api_, instance.outputs[i]), outputs[i]);
+    }
+  } catch (...) {
+    // The failed one is released by its handle; those after it have no owner yet.
+    for (++i; i < outputs.size(); ++i) {
+      if (outputs[i].view.data == nullptr) api_.ReleaseValue(instance.outputs[i]);
+    }
+    throw;
   }
 }
 

@@ -41,16 +41,18 @@ Shape shape_of(const Api& api, const Value* value, DType expected) {
 
 }  // namespace
 
-Value* borrow(const Api& api, const MemoryInfo* memory, const TensorView& view) {
-  const auto dims = view.shape.dims();
-  std::size_t bytes = item_size(view.dtype);
-  for (const std::int64_t dim : dims) bytes *= static_cast<std::size_t>(dim);
-  Value* value = nullptr;
-  check(api,
-        api.CreateTensorWithDataAsOrtValue(memory, view.data, bytes, dims.data(), dims.size(),
-                                           element_type(view.dtype), &value),
-        ErrorCode::backend, "wrap a tensor");
-  return value;
+Value* Borrowed::over(const TensorView& view, const MemoryInfo* memory) {
+  const bool same = value_ && made_for_.data == view.data && made_for_.dtype == view.dtype &&
+                    made_for_.shape == view.shape;
+  if (!same) {
+    const auto dims = view.shape.dims();
+    check(*api_,
+          api_->CreateTensorWithDataAsOrtValue(memory, view.data, bytes_of(view), dims.data(),
+                                               dims.size(), element_type(view.dtype), value_.out()),
+          ErrorCode::backend, "wrap a tensor");
+    made_for_ = view;
+  }
+  return value_.get();
 }
 
 void adopt(const Api& api, Handle<Value> value, OutputSlot& slot) {

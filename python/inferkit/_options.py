@@ -96,7 +96,7 @@ def _count(name: str, value: object, most: int, auto: bool = False) -> int:
     """An int from 1 to ``most``; 0 for "auto"."""
     if auto and value == "auto":
         return 0
-    expected = f"{'"auto" or ' if auto else ''}an int from 1 to {most}"
+    expected = f"'auto' or an int from 1 to {most}" if auto else f"an int from 1 to {most}"
     if isinstance(value, bool):
         _refuse(name, expected, value)
     try:

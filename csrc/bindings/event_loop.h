@@ -1,0 +1,37 @@
+// What we ask of an asyncio event loop, whoever wrote it.
+#pragma once
+
+#include <Python.h>
+
+#include "bindings/ref.h"
+
+// Threads: with the GIL; on the loop's own thread where nothing else is said. Loops are borrowed.
+// Every function may run Python code. Throws: never; a Python exception is set where it says so.
+namespace inferkit::event_loop {
+
+// The loop that runs on this thread; empty with RuntimeError set where none does.
+[[nodiscard]] Ref running();
+
+// False with an exception set.
+[[nodiscard]] bool call_soon(PyObject* loop, PyObject* callback);
+// As asyncio.Future schedules its callbacks: callback(argument) in `context`.
+[[nodiscard]] bool call_soon(PyObject* loop, PyObject* callback, PyObject* argument,
+                             PyObject* context);
+// From any thread.
+[[nodiscard]] bool call_soon_threadsafe(PyObject* loop, PyObject* callback);
+// The timer's handle; empty with an exception set.
+[[nodiscard]] Ref call_later(PyObject* loop, double seconds, PyObject* callback);
+void cancel_timer(PyObject* handle);
+
+enum class Watch { watched, unsupported, failed };  // failed: an exception is set
+// The loop calls back, in an empty context, whenever `descriptor` is readable.
+[[nodiscard]] Watch add_reader(PyObject* loop, int descriptor, PyObject* callback);
+void remove_reader(PyObject* loop, int descriptor);
+
+// From any thread. A loop that cannot say is not closed.
+[[nodiscard]] bool is_closed(PyObject* loop);
+
+// Gives the exception that is set to the loop's exception handler, as a failed callback's.
+void report(PyObject* loop, PyObject* callback, PyObject* future);
+
+}  // namespace inferkit::event_loop
