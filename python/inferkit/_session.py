@@ -1,5 +1,6 @@
 """The session: a model, its queue and its threads."""
 
+import os
 import warnings
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
@@ -108,7 +109,7 @@ class Session(_core.SessionCore):
             },
             default_name(source["model"], source["path"]),
         )
-        _core.open_session(self, library=find_runtime(), **source, **options)
+        _core.open_session(self, library=os.fsencode(find_runtime()), **source, **options)
         close_at_exit(self)
 
     @classmethod
