@@ -57,39 +57,39 @@ PyObject* read(PyObject* self, Read read_it) {
   return read_it(*session);
 }
 
-PyObject* get_inputs(PyObject* self, void* /*unused*/) {
+PyObject* get_inputs(PyObject* self, PyObject* /*unused*/) {
   return read(self, [](SessionObject& s) { return Py_NewRef(s.facts->input_infos.get()); });
 }
 
-PyObject* get_outputs(PyObject* self, void* /*unused*/) {
+PyObject* get_outputs(PyObject* self, PyObject* /*unused*/) {
   return read(self, [](SessionObject& s) { return Py_NewRef(s.facts->output_infos.get()); });
 }
 
-PyObject* get_name(PyObject* self, void* /*unused*/) {
+PyObject* get_name(PyObject* self, PyObject* /*unused*/) {
   return read(self, [](SessionObject& s) { return text_of(s.engine->options().name).release(); });
 }
 
-PyObject* get_model(PyObject* self, void* /*unused*/) {
+PyObject* get_model(PyObject* self, PyObject* /*unused*/) {
   return read(self, [](SessionObject& s) { return Py_NewRef(s.facts->model.get()); });
 }
 
-PyObject* get_device(PyObject* self, void* /*unused*/) {
+PyObject* get_device(PyObject* self, PyObject* /*unused*/) {
   return read(self, [](SessionObject& s) { return Py_NewRef(s.facts->device.get()); });
 }
 
-PyObject* get_max_batch_size(PyObject* self, void* /*unused*/) {
+PyObject* get_max_batch_size(PyObject* self, PyObject* /*unused*/) {
   return read(self, [](SessionObject& s) {
     return PyLong_FromUnsignedLong(s.engine->options().max_batch_rows);
   });
 }
 
-PyObject* get_max_pending(PyObject* self, void* /*unused*/) {
+PyObject* get_max_pending(PyObject* self, PyObject* /*unused*/) {
   return read(self, [](SessionObject& s) {
     return PyLong_FromUnsignedLong(s.engine->options().max_pending);
   });
 }
 
-PyObject* get_forked(PyObject* self, void* /*unused*/) {
+PyObject* get_forked(PyObject* self, PyObject* /*unused*/) {
   const auto& engine = session_of(self)->engine;
   return PyBool_FromLong(engine != nullptr && engine->forked() ? 1 : 0);
 }
@@ -98,23 +98,22 @@ PyObject* explain(PyObject* self, PyObject* /*unused*/) {
   return read(self, [](SessionObject& s) { return text_of(s.engine->explain()).release(); });
 }
 
-PyGetSetDef kInputs = {"inputs", get_inputs, nullptr,
-                       "inputs(self) -> tuple[TensorInfo, ...]\n\n"
-                       "Name, dtype and shape of every input, in the model's order.",
-                       nullptr};
-PyGetSetDef kOutputs = {"outputs", get_outputs, nullptr,
-                        "outputs(self) -> tuple[TensorInfo, ...]\n\n"
-                        "Name, dtype and shape of every output, in the model's order.",
-                        nullptr};
-PyGetSetDef kName = {"name", get_name, nullptr,
-                     "name(self) -> str\n\nAs given, else the model's file name.", nullptr};
-PyGetSetDef kModel = {"_model", get_model, nullptr, "_model(self) -> str", nullptr};
-PyGetSetDef kDevice = {"_device", get_device, nullptr, "_device(self) -> str", nullptr};
-PyGetSetDef kMaxBatchSize = {"_max_batch_size", get_max_batch_size, nullptr,
-                             "_max_batch_size(self) -> int", nullptr};
-PyGetSetDef kMaxPending = {"_max_pending", get_max_pending, nullptr, "_max_pending(self) -> int",
-                           nullptr};
-PyGetSetDef kForked = {"_forked", get_forked, nullptr, "_forked(self) -> bool", nullptr};
+PyMethodDef kProperties[] = {
+    {"inputs", get_inputs, METH_NOARGS,
+     "inputs(self) -> tuple[inferkit.TensorInfo, ...]\n\n"
+     "Name, dtype and shape of every input, in the model's order."},
+    {"outputs", get_outputs, METH_NOARGS,
+     "outputs(self) -> tuple[inferkit.TensorInfo, ...]\n\n"
+     "Name, dtype and shape of every output, in the model's order."},
+    {"name", get_name, METH_NOARGS,
+     "name(self) -> str\n\nAs given, else the model's file name without its ending."},
+    {"_model", get_model, METH_NOARGS, "_model(self) -> str\n\nPath, or how many bytes."},
+    {"_device", get_device, METH_NOARGS, "_device(self) -> str\n\nAs repr shows it."},
+    {"_max_batch_size", get_max_batch_size, METH_NOARGS,
+     "_max_batch_size(self) -> int\n\nRows; 1 for a model that is not batched."},
+    {"_max_pending", get_max_pending, METH_NOARGS, "_max_pending(self) -> int\n\nRequests."},
+    {"_forked", get_forked, METH_NOARGS,
+     "_forked(self) -> bool\n\nWhether the session belongs to the parent process."}};
 
 PyMethodDef kExplain = {
     "explain", explain, METH_NOARGS,
@@ -139,9 +138,8 @@ SessionFacts* make_facts(const Signature& signature) {
 }
 
 bool add_info() {
-  for (PyGetSetDef* def : {&kInputs, &kOutputs, &kName, &kModel, &kDevice, &kMaxBatchSize,
-                           &kMaxPending, &kForked}) {
-    if (!add_session_property(*def)) return false;
+  for (PyMethodDef& def : kProperties) {
+    if (!add_session_property(def)) return false;
   }
   return add_session_method(kExplain);
 }

@@ -16,6 +16,7 @@
 #include "base/usable_cores.h"
 #include "bindings/gil.h"
 #include "bindings/info.h"
+#include "bindings/loop_ports.h"
 #include "bindings/main_thread.h"
 #include "bindings/session.h"
 #include "engine/engine.h"
@@ -72,6 +73,7 @@ void install(const py::object& self, std::shared_ptr<Engine> engine, const py::s
   SessionObject* session = unopened(self);  // again: the GIL was away
   session->facts = facts.release();
   session->engine = std::move(engine);
+  LoopPorts::prepare(session);
 }
 
 // The names are those of inferkit.Session; 0 stands for "auto". `path` or `content` is empty.

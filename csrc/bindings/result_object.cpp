@@ -1,7 +1,6 @@
 #include "bindings/result_object.h"
 
-#include <structmember.h>
-
+#include "bindings/property.h"
 #include "bindings/ref.h"
 
 namespace inferkit {
@@ -35,18 +34,18 @@ const char* name_of(RanOn ran_on) {
 
 double seconds(DurationNs duration) { return static_cast<double>(duration) * 1e-9; }
 
-PyObject* get_info(PyObject* self, void* /*unused*/) {
+PyObject* info(PyObject* self, PyObject* /*unused*/) {
   ResultObject* result = result_of(self);
   if (result->info == nullptr) {
     const Ref module = Ref::steal(PyImport_ImportModule("inferkit._facts"));
     if (!module) return nullptr;
-    Ref info = Ref::steal(PyObject_CallMethod(
+    Ref made = Ref::steal(PyObject_CallMethod(
         module.get(), "ResultInfo", "IIIsddd", result->rows, result->batch_rows,
         result->batch_requests, name_of(result->ran_on), seconds(result->queued),
         seconds(result->gathered), seconds(result->ran)));
-    if (!info) return nullptr;
+    if (!made) return nullptr;
     // Another thread may have been quicker while Python code ran.
-    if (result->info == nullptr) result->info = info.release();
+    if (result->info == nullptr) result->info = made.release();
   }
   return Py_NewRef(result->info);
 }
@@ -76,12 +75,10 @@ void dealloc(PyObject* self) {
   Py_DECREF(type);
 }
 
-PyGetSetDef kProperties[] = {
-    {"info", get_info, nullptr,
-     "info(self) -> ResultInfo\n\n"
-     "How this answer came about: the size of its batch, who ran it, how long each step took.",
-     nullptr},
-    {nullptr, nullptr, nullptr, nullptr, nullptr}};
+PyMethodDef kInfo = {
+    "info", info, METH_NOARGS,
+    "info(self) -> inferkit.ResultInfo\n\n"
+    "How this answer came about: the size of its batch, who ran it, how long each step took."};
 
 PyMethodDef kMethods[] = {
     {"__reduce__", reduce, METH_NOARGS,
@@ -96,7 +93,6 @@ PyType_Slot kSlots[] = {{Py_tp_doc, const_cast<char*>(kDoc)},
                         {Py_tp_traverse, reinterpret_cast<void*>(traverse)},
                         {Py_tp_clear, reinterpret_cast<void*>(clear)},
                         {Py_tp_dealloc, reinterpret_cast<void*>(dealloc)},
-                        {Py_tp_getset, kProperties},
                         {Py_tp_methods, kMethods},
                         {0, nullptr}};
 
@@ -127,7 +123,8 @@ PyObject* new_result(const EngineRequest& request) {
 bool add_result(PyObject* module) {
   PyObject* base = reinterpret_cast<PyObject*>(&PyDict_Type);
   result_type = reinterpret_cast<PyTypeObject*>(PyType_FromModuleAndSpec(module, &kSpec, base));
-  return result_type != nullptr && PyModule_AddType(module, result_type) == 0;
+  return result_type != nullptr && PyModule_AddType(module, result_type) == 0 &&
+         add_property(result_type, kInfo);
 }
 
 }  // namespace inferkit

@@ -1,6 +1,7 @@
 #include "bindings/runtime.h"
 
 #include <pybind11/stl.h>
+#include <pybind11/typing.h>
 
 #include <string>
 
@@ -12,12 +13,12 @@ namespace {
 
 namespace py = pybind11;
 
-py::dict runtime_info(const std::string& path) {
+py::typing::Dict<py::str, py::object> runtime_info(const std::string& path) {
   const RuntimeInfo info = [&path] {
     const ReleaseGil released;
     return probe_runtime(path);
   }();
-  py::dict facts;
+  py::typing::Dict<py::str, py::object> facts;
   facts["path"] = info.path;
   facts["version"] = info.version;
   facts["api"] = info.api;

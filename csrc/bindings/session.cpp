@@ -8,6 +8,7 @@
 
 #include "bindings/errors.h"
 #include "bindings/gil.h"
+#include "bindings/property.h"
 
 namespace inferkit {
 namespace {
@@ -59,7 +60,7 @@ void dealloc(PyObject* self) {
   Py_DECREF(type);
 }
 
-PyObject* get_closed(PyObject* self, void* /*unused*/) {
+PyObject* closed(PyObject* self, PyObject* /*unused*/) {
   const auto& engine = session_of(self)->engine;
   return PyBool_FromLong(engine == nullptr || engine->closed() ? 1 : 0);
 }
@@ -71,9 +72,11 @@ PyMemberDef kMembers[] = {
 
 PyGetSetDef kProperties[] = {
     {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, nullptr, nullptr},
-    {"closed", get_closed, nullptr,
-     "closed(self) -> bool\n\nWhether close() was called, or opening failed.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
+
+PyMethodDef kClosed = {
+    "closed", closed, METH_NOARGS,
+    "closed(self) -> bool\n\nWhether close() was called, or the session was never opened."};
 
 constexpr const char* kDoc = "The native half of inferkit.Session, which is the one to use.";
 
@@ -89,12 +92,6 @@ PyType_Slot kSlots[] = {{Py_tp_doc, const_cast<char*>(kDoc)},
 PyType_Spec kSpec = {"inferkit._core.SessionCore", sizeof(SessionObject), 0,
                      Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, kSlots};
 
-bool add_descriptor(const char* name, PyObject* descriptor) {
-  const Ref owned = Ref::steal(descriptor);
-  return owned &&
-         PyObject_SetAttrString(reinterpret_cast<PyObject*>(the_type), name, owned.get()) == 0;
-}
-
 }  // namespace
 
 PyTypeObject* session_type() noexcept { return the_type; }
@@ -108,16 +105,15 @@ Engine* engine_of(SessionObject* session) {
 }
 
 bool add_session_method(PyMethodDef& def) {
-  return add_descriptor(def.ml_name, PyDescr_NewMethod(the_type, &def));
+  return add_attribute(the_type, def.ml_name, Ref::steal(PyDescr_NewMethod(the_type, &def)));
 }
 
-bool add_session_property(PyGetSetDef& def) {
-  return add_descriptor(def.name, PyDescr_NewGetSet(the_type, &def));
-}
+bool add_session_property(PyMethodDef& def) { return add_property(the_type, def); }
 
 bool add_session(PyObject* module) {
   the_type = reinterpret_cast<PyTypeObject*>(PyType_FromModuleAndSpec(module, &kSpec, nullptr));
-  return the_type != nullptr && PyModule_AddType(module, the_type) == 0;
+  return the_type != nullptr && PyModule_AddType(module, the_type) == 0 &&
+         add_session_property(kClosed);
 }
 
 }  // namespace inferkit

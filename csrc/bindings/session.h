@@ -55,10 +55,11 @@ struct SessionObject {
 
 // Each file that binds a method of the session adds it in its own add_...(): `def` lives for ever
 // and its docstring starts with a typed signature line, as in
-// "run(self, feeds: object, *, timeout: float | None = None) -> Result\n\n...".
-// False with a Python exception set.
+// "run(self, feeds: object, *, timeout: float | None = None) -> Result\n\n...", which the stubs
+// and the documentation read. False with a Python exception set.
 [[nodiscard]] bool add_session_method(PyMethodDef& def);
-[[nodiscard]] bool add_session_property(PyGetSetDef& def);
+// The method, without arguments, as a read-only property.
+[[nodiscard]] bool add_session_property(PyMethodDef& def);
 
 // Creates the type and adds it to the module.
 [[nodiscard]] bool add_session(PyObject* module);

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "bindings/loop_ports.h"
 #include "bindings/session.h"
 
 namespace inferkit {
@@ -40,6 +41,7 @@ bool put_batch_sizes(PyObject* dict, const EngineStats& stats) {
 PyObject* stats(PyObject* self, PyObject* /*unused*/) {
   const Engine* engine = engine_of(session_of(self));
   if (engine == nullptr) return nullptr;
+  sweep_closed_loops(session_of(self));
   const EngineStats now = engine->stats();
   const Ref fields = Ref::steal(PyDict_New());
   if (!fields) return nullptr;
@@ -57,7 +59,7 @@ PyObject* stats(PyObject* self, PyObject* /*unused*/) {
 
 PyMethodDef kStats = {
     "stats", stats, METH_NOARGS,
-    "stats(self) -> Stats\n\n"
+    "stats(self) -> inferkit.Stats\n\n"
     "Count what the session has done since it was opened; works on a closed session too.\n\n"
     "Returns:\n"
     "    A snapshot. accepted = answered + failed + cancelled + expired + closed + in_flight\n"
