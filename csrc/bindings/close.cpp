@@ -4,6 +4,7 @@
 
 #include "bindings/errors.h"
 #include "bindings/gil.h"
+#include "bindings/loop_ports.h"
 #include "bindings/session.h"
 
 namespace inferkit {
@@ -37,8 +38,11 @@ PyObject* close(PyObject* self, PyObject* args, PyObject* kwargs) {
   // A share of our own: Python code may drop the session while we wait.
   const std::shared_ptr<Engine> engine = session_of(self)->engine;
   if (engine != nullptr && !engine->forked()) {
-    const ReleaseGil released;
-    engine->close(drain != 0, limit);
+    {
+      const ReleaseGil released;
+      engine->close(drain != 0, limit);
+    }
+    leave_event_loops(session_of(self));
   }
   Py_RETURN_NONE;
 }

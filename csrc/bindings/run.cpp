@@ -1,5 +1,6 @@
 #include "bindings/run.h"
 
+#include "bindings/admission.h"
 #include "bindings/call_args.h"
 #include "bindings/errors.h"
 #include "bindings/feeds.h"
@@ -10,30 +11,6 @@
 
 namespace inferkit {
 namespace {
-
-// Null with an exception set.
-EngineRequest* admit_when_there_is_room(SessionObject* session, const CallArgs& call,
-                                        Feeds& feeds) {
-  Engine& engine = *session->engine;
-  while (true) {
-    const std::uint32_t epoch = engine.room_epoch();
-    EngineRequest* request = feeds.admit(session, call, nullptr, nullptr, IfFull::announce);
-    if (request != nullptr || PyErr_Occurred() != nullptr) return request;
-    if (engine.clock().now() >= call.deadline) {
-      set_error(Error(ErrorCode::deadline_exceeded,
-                      text("the timeout ran out while waiting for room: ",
-                           engine.options().max_pending, " requests or ",
-                           engine.options().max_pending_bytes, " bytes are pending")));
-      return nullptr;
-    }
-    const TimeNs until = slice_end(engine.clock(), call.deadline);
-    {
-      const ReleaseGil released;
-      engine.wait_for_room(epoch, until);
-    }
-    if (PyErr_CheckSignals() < 0) return nullptr;
-  }
-}
 
 // False with an exception set, and then the request is no longer ours.
 bool wait_for_answer(Engine& engine, EngineRequest* request) {
@@ -64,9 +41,7 @@ PyObject* run(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject*
   if (!parse_call(session, args, nargs, kwnames, call)) return nullptr;
   if (!select_outputs(session, call.outputs, selection)) return nullptr;
   if (!feeds.read(session, call.feeds)) return nullptr;
-  EngineRequest* request =
-      call.wait_when_full ? admit_when_there_is_room(session, call, feeds)
-                          : feeds.admit(session, call, nullptr, nullptr, IfFull::fail);
+  EngineRequest* request = admit_or_wait(session, call, feeds, nullptr, nullptr);
   if (request == nullptr) return nullptr;
   Engine& engine = *session->engine;
   if (!wait_for_answer(engine, request)) return nullptr;

@@ -53,7 +53,7 @@ void WakeFd::clear() noexcept {
   for (;;) {
     const auto got = read(read_end_, seen, sizeof seen);
     if (got < 0 && errno == EINTR) continue;
-    if (got < static_cast<decltype(got)>(sizeof seen)) return;  // an eventfd gives 8 bytes at once
+    if (got < ssize_t{sizeof seen}) return;  // an eventfd gives 8 bytes at once
   }
 }
 

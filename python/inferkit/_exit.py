@@ -4,6 +4,8 @@ import atexit
 import weakref
 from typing import TYPE_CHECKING
 
+from . import _core
+
 if TYPE_CHECKING:
     from ._session import Session
 
@@ -19,11 +21,13 @@ def close_at_exit(session: "Session") -> None:
 def _close_all() -> None:
     """Close what is open, the newest first: callers that wait get SessionClosedError.
 
-    Runs after Python has joined its own threads and before the interpreter goes down, so that no
-    native thread asks for a GIL that nobody will give it.
+    Then the thread of the futures' callbacks ends. Runs after Python has joined its own threads and
+    before the interpreter goes down, so that no native thread asks for a GIL that nobody will give
+    it.
     """
     for session in reversed(list(_open.values())):
         session.close(drain=False)
+    _core.stop_notifier()
 
 
 atexit.register(_close_all)

@@ -1,0 +1,97 @@
+// Those who wait for room in the session (when_full="wait"), first come first served.
+#include <algorithm>
+#include <atomic>
+#include <utility>
+
+#include "bindings/admission.h"
+#include "bindings/event_loop.h"
+#include "bindings/loop_port.h"
+#include "bindings/raised.h"
+
+namespace inferkit {
+namespace {
+
+PyObject* expire(PyObject* self, PyObject* /*unused*/) {
+  RunCoroutine* coroutine = coroutine_of(self);
+  if (!coroutine->port->expire(coroutine)) return nullptr;
+  Py_RETURN_NONE;
+}
+
+PyMethodDef kExpire = {"inferkit_deadline", expire, METH_NOARGS, nullptr};
+
+// Empty with an exception set.
+Ref start_timer(RunCoroutine* coroutine) {
+  const DurationNs left =
+      coroutine->call.deadline - coroutine->session->engine->clock().now();
+  const double seconds = static_cast<double>(std::max<DurationNs>(left, 0)) / 1e9;
+  const Ref at_deadline = Ref::steal(PyCFunction_New(&kExpire, object_of(coroutine)));
+  if (!at_deadline) return {};
+  return event_loop::call_later(coroutine->port->loop(), seconds, at_deadline.get());
+}
+
+}  // namespace
+
+void LoopPort::expect_room() noexcept {
+  has_line.store(true, std::memory_order_relaxed);
+  // seq_cst: pairs with the room hook's. A giver that sees our announcement sees the flag.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+}
+
+bool LoopPort::join_line(RunCoroutine* coroutine) {
+  if (coroutine->call.deadline != kNever) {
+    coroutine->timer = start_timer(coroutine).release();
+    if (coroutine->timer == nullptr) return false;
+  }
+  coroutine->progress = Progress::waiting;
+  Py_INCREF(object_of(coroutine));
+  coroutine->previous = line_last_;
+  coroutine->next = nullptr;
+  (line_last_ == nullptr ? line_first_ : line_last_->next) = coroutine;
+  line_last_ = coroutine;
+  return true;
+}
+
+// The line's reference is the caller's from now on.
+void LoopPort::leave_line(RunCoroutine* coroutine) {
+  RunCoroutine* before = std::exchange(coroutine->previous, nullptr);
+  RunCoroutine* behind = std::exchange(coroutine->next, nullptr);
+  (before == nullptr ? line_first_ : before->next) = behind;
+  (behind == nullptr ? line_last_ : behind->previous) = before;
+  delete std::exchange(coroutine->feeds, nullptr);
+  const Ref timer = Ref::steal(std::exchange(coroutine->timer, nullptr));
+  if (timer) event_loop::cancel_timer(timer.get());
+}
+
+void LoopPort::serve_line() {
+  while (RunCoroutine* coroutine = line_first_) {
+    EngineRequest* request = coroutine->feeds->admit(coroutine->session, coroutine->call, this,
+                                                     coroutine, IfFull::announce);
+    const bool refused = request == nullptr && PyErr_Occurred() != nullptr;
+    if (request == nullptr && !refused) return;  // the hook wakes us again
+    if (refused) {
+      fail_waiting(coroutine);
+      continue;
+    }
+    leave_line(coroutine);
+    const Ref owned = Ref::steal(object_of(coroutine));
+    send_off(coroutine, request, false);
+  }
+  has_line.store(false, std::memory_order_relaxed);
+}
+
+// Gives the exception that is set to a waiting coroutine.
+void LoopPort::fail_waiting(RunCoroutine* coroutine) {
+  coroutine->error = take_raised().release();
+  leave_line(coroutine);
+  coroutine->progress = Progress::answered;
+  append_answered(coroutine);
+}
+
+bool LoopPort::expire(RunCoroutine* coroutine) {
+  if (coroutine->progress != Progress::waiting) return true;
+  set_no_room_in_time(*coroutine->session->engine);
+  fail_waiting(coroutine);
+  return resume_answered();
+}
+
+}  // namespace inferkit

@@ -1,0 +1,148 @@
+#include "bindings/loop_port.h"
+
+#include <atomic>
+#include <memory>
+#include <utility>
+
+#include "bindings/event_loop.h"
+#include "bindings/loop_ports.h"
+#include "bindings/raised.h"
+
+namespace inferkit {
+namespace {
+
+constexpr const char* kCapsule = "inferkit.LoopPort";
+
+// What a loop holds of us. Its end is how a loop without a farewell says that it is closed.
+struct Attachment {
+  std::shared_ptr<LoopPorts> ports;
+  LoopPort* port = nullptr;
+};
+
+void forgotten_by_loop(PyObject* capsule) {
+  const RaisedAside aside;
+  const std::unique_ptr<Attachment> attachment(
+      static_cast<Attachment*>(PyCapsule_GetPointer(capsule, kCapsule)));
+  if (attachment->port->is_attached_by(capsule)) attachment->port->lose_loop();
+}
+
+// The port that a callback of the loop is meant for; null where it belongs to another by now.
+LoopPort* port_of(PyObject* capsule) {
+  auto* attachment = static_cast<Attachment*>(PyCapsule_GetPointer(capsule, kCapsule));
+  return attachment->port->is_attached_by(capsule) ? attachment->port : nullptr;
+}
+
+PyObject* drain(PyObject* capsule, PyObject* /*unused*/) {
+  LoopPort* port = port_of(capsule);
+  if (port != nullptr && !port->drain()) return nullptr;
+  Py_RETURN_NONE;
+}
+
+PyObject* flush(PyObject* capsule, PyObject* /*unused*/) {
+  LoopPort* port = port_of(capsule);
+  if (port != nullptr && !port->flush()) return nullptr;
+  Py_RETURN_NONE;
+}
+
+PyMethodDef kDrain = {"inferkit_resume_callers", drain, METH_NOARGS, nullptr};
+PyMethodDef kFlush = {"inferkit_run_batches", flush, METH_NOARGS, nullptr};
+
+}  // namespace
+
+Ref LoopPort::callback(Callback which) const {
+  PyMethodDef& def = which == Callback::drain ? kDrain : kFlush;
+  return Ref::steal(PyCFunction_New(&def, attachment_));
+}
+
+bool LoopPort::attach(PyObject* loop, LoopPorts& ports) {
+  auto attachment = std::make_unique<Attachment>(Attachment{ports.shared_from_this(), this});
+  Ref capsule = Ref::steal(PyCapsule_New(attachment.get(), kCapsule, forgotten_by_loop));
+  if (!capsule) return false;
+  static_cast<void>(attachment.release());  // the capsule's
+  ports_ = &ports;
+  loop_ = loop;
+  attachment_ = capsule.get();
+  watched_ = true;
+  retiring_ = false;
+  last_flushes_ = {};
+  spent_ = 0;
+  descriptor_.clear();
+  reach_by(true);
+  const Ref on_readable = callback(Callback::drain);
+  if (!on_readable) return false;
+  const auto watch = event_loop::add_reader(loop, descriptor_.watched(), on_readable.get());
+  if (watch != event_loop::Watch::unsupported) return watch == event_loop::Watch::watched;
+  if (!Notifier::start()) return false;
+  watched_ = false;
+  Py_INCREF(loop);
+  static_cast<void>(capsule.release());
+  reach_by(false);
+  return true;
+}
+
+void LoopPort::lose_loop() {
+  const bool owned = !watched_;
+  PyObject* loop = std::exchange(loop_, nullptr);
+  PyObject* capsule = std::exchange(attachment_, nullptr);
+  const Ref drop_loop = Ref::steal(owned ? loop : nullptr);
+  const Ref drop_capsule = Ref::steal(owned ? capsule : nullptr);
+  flush_scheduled_ = false;
+  reach_by(false);
+  drop_callers();
+  if (outstanding_ == 0) return;
+  // The answers to come keep their coroutines and the session: somebody has to take them.
+  if (Notifier::start()) {
+    Notifier::ask(visit_);
+  } else {
+    PyErr_Clear();  // at the end of Python nobody minds
+  }
+}
+
+void LoopPort::leave_if_retired() {
+  const bool busy = outstanding_ != 0 || line_first_ != nullptr || answered_first_ != nullptr;
+  if (!retiring_ || busy || loop_ == nullptr) return;
+  const RaisedAside aside;
+  if (watched_) {
+    // The capsule goes with the callback, at the latest when the one that runs now is over.
+    event_loop::remove_reader(loop_, descriptor_.watched());
+  } else {
+    lose_loop();
+  }
+}
+
+void LoopPort::sweep() {
+  if (loop_ != nullptr && !watched_ && event_loop::is_closed(loop_)) lose_loop();
+  if (loop_ == nullptr) collect(nullptr);
+}
+
+void LoopPort::retire() noexcept {
+  retiring_ = true;
+  if (loop_ != nullptr) wake();
+}
+
+void LoopPort::wake() noexcept {
+  // seq_cst: pairs with reach_by(). Either we see how to get through now, or the visit that
+  // follows a change of it sees what we delivered.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (by_descriptor_.load(std::memory_order_relaxed)) {
+    descriptor_.set();
+  } else {
+    Notifier::ask(visit_);
+  }
+}
+
+void LoopPort::reach_by(bool descriptor) noexcept {
+  by_descriptor_.store(descriptor, std::memory_order_relaxed);
+  std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with wake()
+}
+
+void LoopPort::visit() {
+  if (loop_ == nullptr) return collect(nullptr);
+  const Ref on_answers = callback(Callback::drain);
+  if (on_answers && event_loop::call_soon_threadsafe(loop_, on_answers.get())) return;
+  PyErr_Clear();  // closed, most likely
+  lose_loop();
+  collect(nullptr);
+}
+
+}  // namespace inferkit

@@ -1,0 +1,147 @@
+#include "bindings/pending_call.h"
+
+#include <pthread.h>
+
+#include <memory>
+#include <utility>
+
+#include "bindings/errors.h"
+#include "bindings/notifier.h"
+#include "bindings/raised.h"
+#include "bindings/results.h"
+
+namespace inferkit {
+namespace {
+
+PyTypeObject* the_type = nullptr;
+
+PendingCall* pending(PyObject* self) noexcept { return reinterpret_cast<PendingCall*>(self); }
+PyObject* object_of(PendingCall* call) noexcept { return reinterpret_cast<PyObject*>(call); }
+
+// Gives the answer to the future, which calls its callbacks. An exception that is left set is
+// theirs, and no Exception: concurrent.futures logs those itself.
+void resolve(PendingCall* call) {
+  EngineRequest* request = std::exchange(call->request, nullptr);
+  const Ref future = Ref::steal(std::exchange(call->future, nullptr));
+  Ref result;
+  if (request->state() == RequestState::done) {
+    result = Ref::steal(make_result(call->session, request, call->outputs));
+  } else {
+    raise_request_error(call->session, *request);
+  }
+  call->session->engine->release(request);
+  const char* method = result ? "set_result" : "set_exception";
+  if (!result) result = take_raised();
+  const Ref done = Ref::steal(PyObject_CallMethod(future.get(), method, "O", result.get()));
+}
+
+// Threads: wake() from any; run() on the notifier.
+class FutureSink final : public EngineSink, private Errand {
+ public:
+  void wake() noexcept override { Notifier::ask(*this); }
+
+ private:
+  void run() override {
+    EngineRequest* request = answers.drain();
+    while (request != nullptr) {
+      EngineRequest* following = request->next;
+      const Ref call = Ref::steal(object_of(static_cast<PendingCall*>(request->user)));
+      resolve(pending(call.get()));
+      if (PyErr_Occurred() != nullptr) PyErr_WriteUnraisable(call.get());
+      request = following;
+    }
+  }
+};
+
+FutureSink* the_sink = nullptr;  // with the GIL
+
+// The parent's answers are not ours, and one of its threads may have been adding another.
+void forget_in_child() { the_sink = nullptr; }
+
+// True: it was still queued, and is now withdrawn; the future says the rest.
+PyObject* cancel(PyObject* self, PyObject* /*unused*/) {
+  PendingCall* call = pending(self);
+  if (call->request == nullptr) Py_RETURN_FALSE;
+  Engine& engine = *call->session->engine;
+  if (!engine.cancel(call->request, false)) Py_RETURN_FALSE;
+  engine.release(std::exchange(call->request, nullptr));
+  Py_CLEAR(call->future);
+  Py_DECREF(self);  // the sink's; the caller has its own
+  Py_RETURN_TRUE;
+}
+
+PyObject* running(PyObject* self, PyObject* /*unused*/) {
+  const EngineRequest* request = pending(self)->request;
+  const bool left_queue = request != nullptr && request->state() != RequestState::queued;
+  return PyBool_FromLong(left_queue ? 1 : 0);
+}
+
+int traverse(PyObject* self, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(self));
+  Py_VISIT(reinterpret_cast<PyObject*>(pending(self)->session));
+  Py_VISIT(pending(self)->future);
+  return 0;
+}
+
+int clear(PyObject* self) {
+  Py_CLEAR(pending(self)->future);
+  return 0;
+}
+
+void dealloc(PyObject* self) {
+  PyTypeObject* type = Py_TYPE(self);
+  PendingCall* call = pending(self);
+  PyObject_GC_UnTrack(self);
+  clear(self);
+  std::destroy_at(&call->outputs);
+  Py_XDECREF(reinterpret_cast<PyObject*>(call->session));
+  type->tp_free(self);
+  Py_DECREF(type);
+}
+
+PyMethodDef kMethods[] = {
+    {"cancel", cancel, METH_NOARGS,
+     "cancel(self) -> bool\n\nTake the request back if it is still queued."},
+    {"running", running, METH_NOARGS,
+     "running(self) -> bool\n\nWhether it is too late to take the request back, and the future "
+     "has no answer yet."},
+    {nullptr, nullptr, 0, nullptr}};
+
+constexpr const char* kDoc = "The native half of inferkit.Future.";
+
+PyType_Slot kSlots[] = {{Py_tp_doc, const_cast<char*>(kDoc)},
+                        {Py_tp_dealloc, reinterpret_cast<void*>(dealloc)},
+                        {Py_tp_traverse, reinterpret_cast<void*>(traverse)},
+                        {Py_tp_clear, reinterpret_cast<void*>(clear)},
+                        {Py_tp_methods, kMethods},
+                        {0, nullptr}};
+
+PyType_Spec kSpec = {"inferkit._core.PendingCall", sizeof(PendingCall), 0,
+                     Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+                     kSlots};
+
+}  // namespace
+
+PendingCall* new_pending_call(SessionObject* session, PyObject* future) {
+  PendingCall* call = pending(the_type->tp_alloc(the_type, 0));
+  if (call == nullptr) return nullptr;
+  Py_INCREF(object_of(session));
+  call->session = session;
+  call->future = Py_NewRef(future);
+  std::construct_at(&call->outputs);
+  return call;
+}
+
+EngineSink& future_sink() {
+  static const int fork_hook = pthread_atfork(nullptr, nullptr, forget_in_child);
+  static_cast<void>(fork_hook);
+  if (the_sink == nullptr) the_sink = new FutureSink;
+  return *the_sink;
+}
+
+bool add_pending_call(PyObject* module) {
+  the_type = reinterpret_cast<PyTypeObject*>(PyType_FromModuleAndSpec(module, &kSpec, nullptr));
+  return the_type != nullptr && PyModule_AddType(module, the_type) == 0;
+}
+
+}  // namespace inferkit

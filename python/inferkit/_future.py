@@ -1,0 +1,80 @@
+"""The future that ``Session.submit`` returns."""
+
+import concurrent.futures
+
+from . import _core
+
+
+class Future(concurrent.futures.Future[_core.Result]):
+    """An answer to come; made by ``Session.submit`` only.
+
+    A ``concurrent.futures.Future`` in every respect: ``concurrent.futures.wait`` and
+    ``as_completed``, ``asyncio.wrap_future`` and done-callbacks work. Callbacks run one after the
+    other on one thread of inferkit's, which must not wait in them: for the answer of another
+    future, ``result()`` and ``exception()`` raise RuntimeError there. ``Session.run`` is fine.
+    """
+
+    __module__ = "inferkit"
+
+    _call: _core.PendingCall
+
+    def cancel(self) -> bool:
+        """Take the request back while it is queued.
+
+        Returns:
+            True if the future is cancelled, now or before; False if its batch runs or it is done.
+        """
+        if self.done():
+            return self.cancelled()
+        if not self._call.cancel():
+            # Another thread may just have cancelled it.
+            return self.cancelled()
+        super().cancel()
+        return self._tell_waiters()
+
+    def _tell_waiters(self) -> bool:
+        # As an executor does when it finds a cancelled future.
+        return not self.set_running_or_notify_cancel()
+
+    def running(self) -> bool:
+        """Tell whether it is too late to cancel and too early for the answer."""
+        return not self.done() and self._call.running()
+
+    def result(self, timeout: float | None = None) -> _core.Result:
+        """Wait for the answer.
+
+        Args:
+            timeout: Seconds to wait; the request lives on. Default: no limit.
+
+        Returns:
+            What ``Session.run`` returns.
+
+        Raises:
+            TimeoutError: The answer was not there in time.
+            concurrent.futures.CancelledError: The future was cancelled.
+            RuntimeError: Called from a callback of another future, before the answer.
+            InferkitError: As ``Session.run``.
+        """
+        self._refuse_deadlock()
+        return super().result(timeout)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Wait for the answer and return what ``result`` would raise, or None.
+
+        Args:
+            timeout: As in ``result``.
+
+        Raises:
+            TimeoutError: The answer was not there in time.
+            concurrent.futures.CancelledError: The future was cancelled.
+            RuntimeError: Called from a callback of another future, before the answer.
+        """
+        self._refuse_deadlock()
+        return super().exception(timeout)
+
+    def _refuse_deadlock(self) -> None:
+        if not self.done() and _core.on_notifier_thread():
+            raise RuntimeError(
+                "a callback of one future waits for another: both need the same thread; "
+                "use add_done_callback() on the other one, or Session.run()"
+            )
