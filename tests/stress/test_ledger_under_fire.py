@@ -58,6 +58,8 @@ class Fire:
     def record(self, feeds: dict[str, np.ndarray], outcome: object) -> None:
         """Counts one resolution."""
         word = next((w for kind, w in OUTCOMES if isinstance(outcome, kind)), None)
+        if isinstance(outcome, inferkit.InvalidInputError) and feeds["ids"].dtype == np.int64:
+            word = "failed"  # the door cannot see the values; the model refused them
         if word is None and isinstance(outcome, dict):
             word = "answered"
             if not np.array_equal(outcome["y"][:, 0], feeds["ids"].astype(np.float32)):
@@ -130,7 +132,7 @@ def run_all(fire: Fire, closing: Callable[[], None] | None) -> None:
 @pytest.mark.parametrize("close", ["at the end", "half-way", "half-way, at once"])
 def test_the_ledger_is_what_callers_saw(close: str) -> None:
     seed = int(os.environ.get("INFERKIT_STRESS_SEED", time.time_ns() % 1_000_000))
-    session = inferkit.Session(onnx_models.gather(ENTRIES), max_pending=64)
+    session = inferkit.Session(onnx_models.gather(ENTRIES), max_pending=24)
     fire = Fire(session, seed)
     closing = None
     if close != "at the end":
