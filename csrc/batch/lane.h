@@ -21,8 +21,9 @@ class Lane {
  public:
   using Record = Request<Atom>;
 
-  explicit Lane(const Record& first)
-      : hash_(first.lane_hash),
+  // `quiet`: what warm-up measured, if it did; it outlives the lane, whose live table starts as it.
+  explicit Lane(const Record& first, const LatencyTable* quiet = nullptr)
+      : latency(quiet == nullptr ? LatencyTable() : *quiet), quiet_(quiet), hash_(first.lane_hash),
         dims_(first.lane_dims.view().begin(), first.lane_dims.view().end()) {}
 
   [[nodiscard]] bool takes(const Record& request) const noexcept {
@@ -108,6 +109,7 @@ class Lane {
     LaneState state;
     state.rows = rows_;
     state.latency = &latency;
+    state.quiet = quiet_;
     state.arrival_gap = arrivals_ < 2 ? kNever : static_cast<DurationNs>(gap_);
     state.earliest_deadline = earliest_deadline_;
     if (has_retry()) {  // waited once already: nothing to wait for
@@ -158,6 +160,7 @@ class Lane {
     last_arrival_ = arrival;
   }
 
+  const LatencyTable* quiet_;
   std::uint64_t hash_;
   std::vector<std::int64_t> dims_;
   std::vector<Entry> entries_;

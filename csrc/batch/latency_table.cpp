@@ -17,8 +17,11 @@ void LatencyTable::record(std::uint32_t rows, DurationNs took) noexcept {
   ++bucket.count;
   // A plain mean first, then a weight of 1/16: about the last 40 runs count.
   const double weight = std::max(1.0 / bucket.count, 1.0 / 16.0);
-  const auto value = static_cast<double>(took);
+  auto value = static_cast<double>(took);
   if (bucket.count > 1) {
+    // A thread that lost its core for a while says nothing about the model; a model that really
+    // became slower gets there in a few runs all the same.
+    value = std::min(value, kOutlier * bucket.mean);
     bucket.deviation += weight * (std::abs(value - bucket.mean) - bucket.deviation);
   }
   bucket.mean += weight * (value - bucket.mean);

@@ -9,7 +9,7 @@
 namespace inferkit {
 
 // One bucket per power of two of rows; each holds an exponentially weighted mean and mean
-// deviation, so old measurements fade. Durations are those of Backend::run, in nanoseconds.
+// deviation, so old measurements fade; one sample counts for at most kOutlier times the mean. Durations are those of Backend::run, in nanoseconds.
 // Threads: one at a time (the token holder, or the warm-up). Owns: itself. Blocks: never.
 class LatencyTable {
  public:
@@ -33,6 +33,7 @@ class LatencyTable {
 
   // What handing out one batch costs beside the run (measured on the native path).
   static constexpr DurationNs kDispatch = 3 * kMicrosecond;
+  static constexpr double kOutlier = 4.0;
 
  private:
   struct Bucket {

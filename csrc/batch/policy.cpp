@@ -9,11 +9,13 @@ namespace {
 std::uint32_t batch_rows(const LaneState& lane, const BatchLimits& limits,
                          std::uint32_t free_instances) noexcept {
   std::uint32_t rows = std::min(lane.rows, limits.preferred_rows);
-  if (free_instances > 1 && rows > 1 && lane.latency->measured()) {
+  const bool quiet = lane.quiet != nullptr && lane.quiet->measured();
+  const LatencyTable& table = quiet ? *lane.quiet : *lane.latency;
+  if (free_instances > 1 && rows > 1 && table.measured()) {
     const std::uint32_t share = (std::min(lane.rows, rows * free_instances) + free_instances - 1) /
                                 free_instances;
     // Two halves side by side beat one whole only if the half saves more than the hand-off costs.
-    if (share < rows && lane.latency->mean(share) + kHandOff < lane.latency->mean(rows)) {
+    if (share < rows && table.mean(share) + kHandOff < table.mean(rows)) {
       rows = share;
     }
   }

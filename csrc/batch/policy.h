@@ -33,7 +33,8 @@ struct LaneState {
   TimeNs oldest_arrival = 0;
   TimeNs earliest_deadline = kNever;
   DurationNs arrival_gap = kNever;   // expected time to the next arrival; kNever: unknown
-  const LatencyTable* latency = nullptr;
+  const LatencyTable* latency = nullptr;  // learned from live runs, whatever else went on
+  const LatencyTable* quiet = nullptr;    // of warm-up, may be null: compares sizes, none of which moves alone
 };
 
 struct BatchLimits {

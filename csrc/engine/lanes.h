@@ -20,7 +20,7 @@ class Lanes {
  public:
   explicit Lanes(std::size_t limit) : limit_(limit) {}
 
-  // What a new lane believes of its latency until it has run.
+  // What a new lane believes of its latency until it has run. Before the first request.
   void seed(const LatencyTable& table) { seed_ = table; }
 
   [[nodiscard]] Lane<Atom>& of(const Request<Atom>& request) {
@@ -59,8 +59,7 @@ class Lanes {
       if (lane->takes(request)) return *lane;
     }
     if (lanes_.size() >= limit_) evict();
-    lanes_.push_back(std::make_unique<Lane<Atom>>(request));
-    lanes_.back()->latency = seed_;
+    lanes_.push_back(std::make_unique<Lane<Atom>>(request, &seed_));
     return *lanes_.back();
   }
 
