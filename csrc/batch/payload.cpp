@@ -82,7 +82,9 @@ PayloadPlan check_inputs(const Signature& signature, std::span<const TensorView>
   std::int64_t rows = 1;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     check_one(signature, i, inputs[i]);
-    const std::optional<std::size_t> bytes = checked_bytes(inputs[i].dtype, inputs[i].shape.dims());
+    Shape runs_as = inputs[i].shape;
+    if (signature.batched && runs_as[0] == 0) runs_as[0] = 1;  // no rows run as one row of zeros
+    const std::optional<std::size_t> bytes = checked_bytes(inputs[i].dtype, runs_as.dims());
     // Half of the address space each: sums of a few cannot wrap before the budget refuses them.
     if (!bytes || *bytes > (std::uint64_t{1} << 47)) {
       mismatch(signature.inputs[i], signature.batched, inputs[i], " (too many bytes)");

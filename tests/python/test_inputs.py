@@ -1,0 +1,345 @@
+"""What may be fed: every layout of the right array, lists, scalars; the rest is refused by name."""
+
+import collections
+import tracemalloc
+import types
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import inferkit
+import numpy as np
+import onnx_models
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+NothingQueued = Callable[[inferkit.Session], Any]
+
+
+@pytest.fixture(scope="module")
+def echo() -> Iterator[inferkit.Session]:
+    """`y = x` for `x[batch, 3]` of float32."""
+    with inferkit.Session(onnx_models.identity()) as session:
+        yield session
+
+
+class Subclass(np.ndarray[Any, Any]):
+    """An ndarray of a kind that the model knows nothing of."""
+
+
+X = np.arange(12, dtype=np.float32).reshape(4, 3)
+
+
+def misaligned(array: NDArray[Any]) -> NDArray[Any]:
+    raw = np.zeros(array.nbytes + 1, np.uint8)[1:].view(array.dtype).reshape(array.shape)
+    raw[...] = array
+    assert not raw.flags.aligned
+    return raw
+
+
+def read_only(array: NDArray[Any]) -> NDArray[Any]:
+    copy = array.copy()
+    copy.flags.writeable = False
+    return copy
+
+
+# ---- layouts --------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.asfortranarray(X),
+        X[::-1],
+        X[:, ::-1],
+        X[::2],
+        np.repeat(X, 2, axis=1)[:, ::2],
+        np.ascontiguousarray(X.T).T,
+        X.astype(">f4"),
+        X.astype("<f4"),
+        X[::-1].astype(">f4")[::-1],
+        read_only(X),
+        misaligned(X),
+        misaligned(X.astype(">f4")),
+        X.view(Subclass),
+        X[::2].view(Subclass),
+        np.broadcast_to(X[:1], (4, 3)),
+        np.lib.stride_tricks.as_strided(X, (4, 3), (4, 4)),
+    ],
+    ids=lambda array: f"{array.dtype.str}-{array.strides}",
+)
+def test_every_layout_of_the_right_array(echo: inferkit.Session, array: NDArray[Any]) -> None:
+    answer = echo.run({"x": array})["y"]
+    assert type(answer) is np.ndarray
+    assert answer.dtype == np.float32
+    assert np.array_equal(answer, np.array(array, np.float32))
+
+
+@given(
+    start=st.integers(0, 20),
+    rows=st.integers(1, 8),
+    strides=st.tuples(st.integers(0, 9), st.integers(0, 9)),
+    flips=st.tuples(st.booleans(), st.booleans()),
+)
+def test_any_strides(
+    echo: inferkit.Session,
+    start: int,
+    rows: int,
+    strides: tuple[int, int],
+    flips: tuple[bool, bool],
+) -> None:
+    memory = np.arange(128, dtype=np.float32)[start:]
+    array = np.lib.stride_tricks.as_strided(memory, (rows, 3), (4 * strides[0], 4 * strides[1]))
+    array = array[:: -1 if flips[0] else 1, :: -1 if flips[1] else 1]
+    assert np.array_equal(echo.run(array)["y"], array)
+
+
+def test_names_of_one_type() -> None:
+    # int64 has two numbers in numpy where long and long long have one size.
+    with inferkit.Session(onnx_models.identity("int64")) as session:
+        for code in "lq":
+            array = np.array([[1, 2, 3]], code)
+            assert np.array_equal(session.run(array)["y"], array)
+
+
+def test_bools_are_zero_or_one() -> None:
+    odd = np.array([[0, 1, 2], [255, 0, 128]], np.uint8).view(bool)
+    with inferkit.Session(onnx_models.identity("bool")) as session:
+        for array in (odd, odd[::-1], np.asfortranarray(odd)):
+            answer = session.run(array)["y"].view(np.uint8)
+            assert np.array_equal(answer, np.array(array).view(np.uint8) != 0)
+            assert answer.max() == 1
+    assert odd.view(np.uint8).max() == 255  # the caller's array is as it was
+
+
+def test_feeds_may_change_after_the_call(echo: inferkit.Session) -> None:
+    array = X.copy()
+    future = echo.submit(array)
+    array[...] = -1
+    assert np.array_equal(future.result()["y"], X)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        types.MappingProxyType,
+        collections.UserDict,
+        collections.OrderedDict,
+        lambda feeds: collections.ChainMap({}, feeds),
+    ],
+)
+def test_any_mapping(echo: inferkit.Session, wrap: Callable[[dict[str, Any]], Any]) -> None:
+    assert np.array_equal(echo.run(wrap({"x": X}))["y"], X)
+
+
+def test_names_are_compared_not_only_identical(echo: inferkit.Session) -> None:
+    class Name(str):
+        """A str that is not interned."""
+
+        __slots__ = ()
+
+    assert np.array_equal(echo.run({Name("x"): X})["y"], X)
+
+
+# ---- what is no array -----------------------------------------------------------------------
+class ArrayLike:
+    """Becomes an array when asked."""
+
+    def __init__(self, answer: Callable[[], Any]) -> None:
+        self.answer = answer
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        return self.answer()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value"),
+    [
+        ("float32", [[1, 2, 3]]),
+        ("float32", ((1.5, 2, 3), (4, 5, 6))),
+        ("float32", [np.array([1.5, 2, 3])]),
+        ("float32", [[True, False, True]]),
+        ("float32", []),
+        ("float16", [[1.5, 2, 3]]),
+        ("float64", [[1, 2**60, 3]]),
+        ("uint8", [[0, 1, 255]]),
+        ("uint64", [[2**63, 2**63 + 1, 2**64 - 1]]),
+        ("int8", [[-128, 0, 127]]),
+        ("bool", [[True, False, True]]),
+        ("int64", ArrayLike(lambda: np.array([[1, 2, 3]]))),
+        ("float32", memoryview(X)),
+    ],
+)
+def test_lists_and_their_like_are_converted(dtype: str, value: object) -> None:
+    empty = isinstance(value, list) and not value
+    shape = ("batch",) if empty else ("batch", 3)
+    with inferkit.Session(onnx_models.identity(dtype, shape)) as session:
+        answer = session.run({"x": value})["y"]
+    assert answer.dtype == dtype
+    assert np.array_equal(answer, np.asarray(value))
+
+
+@pytest.mark.parametrize("value", [7, 7.5, True, np.float64(7.5), np.int8(7), np.array(7.5, "f4")])
+def test_scalars_are_converted(value: object) -> None:
+    with inferkit.Session(onnx_models.identity("float32", ())) as session:
+        assert session.run({"x": value})["y"] == np.float32(value)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "words"),
+    [
+        ("int64", [[1.5, 2, 3]], ["int64", "float64", "would change"]),
+        ("uint8", [[0, 1, 256]], ["uint8", "0 to 255"]),
+        ("uint8", [[0, 1, -1]], ["uint8", "0 to 255"]),
+        ("int32", [[0, 1, 2**31]], ["int32"]),
+        ("int64", [[0, 1, 2**63]], ["int64"]),
+        ("bool", [[0, 1, 2]], ["bool", "int64"]),
+        ("float32", [[1, 2], [3]], ["float32", "list"]),
+        ("float32", [["1", "2", "3"]], ["float32", "<U1", "list"]),
+        ("float32", [[None, 2, 3]], ["float32", "object"]),
+        ("float32", [[1j, 2, 3]], ["float32", "complex128"]),
+        ("float32", "text", ["float32", "<U4", "str"]),
+        ("float32", b"text", ["float32", "S4"]),
+        ("float32", None, ["float32", "object", "NoneType"]),
+        ("float32", {"nested": 1}, ["float32", "object", "dict"]),
+        ("float32", object(), ["float32", "object"]),
+        ("float32", memoryview(b"123"), ["float32", "uint8"]),
+        ("float32", ArrayLike(lambda: X.astype(float)), ["float32", "float64", "astype"]),
+        ("float32", np.ma.masked_equal(X, 1), ["float32", "masked"]),
+    ],
+)
+def test_values_that_would_be_bent_are_refused(
+    nothing_queued: NothingQueued, dtype: str, value: object, words: list[str]
+) -> None:
+    with inferkit.Session(onnx_models.identity(dtype)) as session:
+        with nothing_queued(session), pytest.raises(inferkit.InvalidInputError) as caught:
+            session.run({"x": value})
+    for word in ["'x'", *words]:
+        assert word in str(caught.value)
+
+
+def test_hostile_objects(echo: inferkit.Session, nothing_queued: NothingQueued) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError("from within")
+
+    with nothing_queued(echo):
+        with pytest.raises(inferkit.InvalidInputError, match="'x'.*from within") as caught:
+            echo.run({"x": ArrayLike(fail)})
+        assert isinstance(caught.value.__cause__, ZeroDivisionError)
+        with pytest.raises(inferkit.InvalidInputError, match="'x'"):
+            echo.run({"x": ArrayLike(lambda: "no array")})
+
+        def interrupt() -> None:
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            echo.run({"x": ArrayLike(interrupt)})
+
+
+def test_an_object_that_takes_the_feeds_away(three: inferkit.Session) -> None:
+    ones = [np.ones((1, 3), np.float32) for _ in range(2)]
+    feeds: dict[str, Any] = {"left": ones[0], "right": None, "count": np.array([1])}
+
+    def clear() -> NDArray[Any]:
+        feeds.clear()
+        ones.pop(0)
+        return ones[0]
+
+    feeds["right"] = ArrayLike(clear)
+    assert three.run(feeds)["total"].tolist() == [[2, 2, 2]]
+
+
+# ---- arrays that do not fit -----------------------------------------------------------------
+@pytest.mark.parametrize(
+    "dtype",
+    ["f8", "f2", "i4", "?", "c8", "g", "O", "S4", "U4", "M8[s]", "m8[s]", "V4", "f4,i4"],
+)
+def test_other_dtypes_are_refused(
+    echo: inferkit.Session, nothing_queued: NothingQueued, dtype: str
+) -> None:
+    array = np.zeros((2, 3), dtype)
+    with nothing_queued(echo), pytest.raises(inferkit.InvalidInputError) as caught:
+        echo.run({"x": array})
+    for word in ("'x'", "float32", str(array.dtype), "[2, 3]"):
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("feeds", "words"),
+    [
+        ({}, ["'x'", "nothing", "missing 'x'"]),
+        ({"y": X}, ["'x'", "got 'y'", "missing 'x'", "unknown 'y'"]),
+        ({"x": X, "z": X}, ["unknown 'z'"]),
+        ({1: X}, ["missing 'x'", "unknown 1"]),
+        (X[0], ["'x'", "[rows, 3]", "[3]", "rank", "x[None]"]),
+        (X[None], ["'x'", "[rows, 3]", "[1, 4, 3]", "rank"]),
+        (np.float32(1), ["'x'", "[rows, 3]", "[]", "rank"]),
+        (np.zeros((1,) * 12, np.float32), ["'x'", "rank", "1, 1, 1"]),
+        (X[:, :2], ["'x'", "[rows, 3]", "[4, 2]", "dimension 1"]),
+        (X[:, :2].copy(), ["'x'", "[rows, 3]", "[4, 2]", "dimension 1"]),
+        (np.zeros((65, 3), np.float32), ["'x'", "64 rows", "got 65", "max_batch_size"]),
+        (np.zeros((65, 3), ">f4"), ["'x'", "64 rows", "got 65", "max_batch_size"]),
+    ],
+)
+def test_other_names_and_shapes_are_refused(
+    echo: inferkit.Session, nothing_queued: NothingQueued, feeds: object, words: list[str]
+) -> None:
+    with nothing_queued(echo), pytest.raises(inferkit.InvalidInputError) as caught:
+        echo.run(feeds)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_rows_must_agree(three: inferkit.Session, nothing_queued: NothingQueued) -> None:
+    feeds = {"left": X, "right": X[:2], "count": np.arange(4)}
+    with nothing_queued(three):
+        with pytest.raises(inferkit.InvalidInputError, match="'right'.*4 rows.*'left'.*got 2"):
+            three.run(feeds)
+        with pytest.raises(inferkit.InvalidInputError, match="'left', 'right', 'count'.*ndarray"):
+            three.run(X)
+
+
+HUGE = 2**60
+
+
+@pytest.mark.parametrize(
+    ("shape", "fed"),
+    [
+        (("batch", 4), (HUGE // 4, 4)),
+        (("batch", "width"), (1, HUGE)),
+        (("batch", "width"), (0, HUGE)),
+        (("batch", "width", 4), (2**20, 2**38, 4)),
+        (("batch",), (HUGE,)),
+        ((4, "width"), (4, HUGE // 4)),
+    ],
+)
+@pytest.mark.parametrize("dtype", ["f4", ">f4"])
+def test_arrays_of_no_memory_and_endless_size(
+    nothing_queued: NothingQueued, shape: tuple[int | str, ...], fed: tuple[int, ...], dtype: str
+) -> None:
+    array = np.broadcast_to(np.zeros((), dtype), fed)
+    with inferkit.Session(onnx_models.identity(shape=shape)) as session:
+        tracemalloc.start()
+        try:
+            with nothing_queued(session), pytest.raises(inferkit.InvalidInputError) as caught:
+                session.run({"x": array})
+            assert tracemalloc.get_traced_memory()[1] < 1 << 20
+        finally:
+            tracemalloc.stop()
+    assert "expected" in str(caught.value) and "got" in str(caught.value)
+
+
+def test_more_bytes_than_ever_fit(nothing_queued: NothingQueued) -> None:
+    model = onnx_models.identity(shape=("batch", "width"))
+    with inferkit.Session(model, max_pending_bytes=1 << 20) as session:
+        for array in (np.zeros((1, 1 << 19), np.float32), np.zeros((1, 1 << 20), np.float32)[:, ::2]):
+            with nothing_queued(session):
+                with pytest.raises(inferkit.InvalidInputError, match="max_pending_bytes"):
+                    session.run(array)
+        assert session.run(np.zeros((1, 1 << 17), np.float32))["y"].shape == (1, 1 << 17)
+
+
+def test_a_request_may_fill_the_batch_and_no_more() -> None:
+    with inferkit.Session(onnx_models.identity(), max_batch_size=2) as session:
+        assert session.run(X[:2])["y"].shape == (2, 3)
+        with pytest.raises(inferkit.InvalidInputError, match="at most 2 rows.*got 3"):
+            session.run(X[:3])
