@@ -108,6 +108,7 @@ std::vector<const Point*> all() {
   Registry& known = registry();
   const std::lock_guard lock(known.mutex);
   std::vector<const Point*> points;
+  points.reserve(known.points.size());
   for (const auto& [name, point] : known.points) points.push_back(point.get());
   return points;
 }

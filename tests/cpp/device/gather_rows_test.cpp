@@ -24,9 +24,11 @@ void gather(const GatherRow& row, std::byte* destination, std::size_t workers) {
 TEST_CASE("gather_rows: equals memcpy for every size, misalignment and number of workers") {
   std::mt19937 random(3);
   const std::vector<std::byte> source = random_bytes(70'100, random);
-  for (const std::size_t bytes : {0, 1, 3, 4, 15, 16, 17, 63, 64, 100, 1000, 4097, 70'000}) {
+  constexpr std::size_t kSizes[] = {0, 1, 3, 4, 15, 16, 17, 63, 64, 100, 1000, 4097, 70'000};
+  constexpr std::size_t kOffsets[] = {0, 1, 2, 4, 8, 12, 16};
+  for (const std::size_t bytes : kSizes) {
     for (std::size_t from = 0; from < 17; ++from) {
-      for (const std::size_t to : {0, 1, 2, 4, 8, 12, 16}) {
+      for (const std::size_t to : kOffsets) {
         const std::size_t workers = 1 + random() % 300;
         std::vector<std::byte> found(bytes + 64, std::byte{0xEE});
         std::vector<std::byte> expected = found;
