@@ -34,7 +34,7 @@ def main() -> None:
         print("five rows:", session.run(several)["probabilities"].argmax(axis=1))
 
         # Every item of an iterable, in order, with a bounded number on the way at a time.
-        shades = ({"pixels": seven() * share} for share in np.linspace(0.25, 1, 100))
+        shades = ({"pixels": seven() * np.float32(i / 100)} for i in range(25, 101))
         sure = [answer["probabilities"].max() for answer in session.map(shades)]
         print(f"{len(sure)} shades of it: {min(sure):.0%} to {max(sure):.0%} sure")
 

@@ -39,7 +39,7 @@ def main() -> None:
         stats = session.stats()
         print(f"{stats.answered} requests answered in {stats.batches} batches")
         for rows, batches in sorted(stats.batch_sizes.items()):
-            print(f"  {rows:>3} rows: {batches} batches")
+            print(f"  of {rows:>2} rows: {batches}")
 
 
 if __name__ == "__main__":

@@ -69,8 +69,8 @@ void wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected, TimeNs
   if (until == kNever) {
     bed.ready.wait(lock);
   } else {
-    bed.ready.wait_until(lock, std::chrono::steady_clock::time_point(
-                                   std::chrono::nanoseconds(until)));
+    bed.ready.wait_until(lock,
+                         std::chrono::steady_clock::time_point(std::chrono::nanoseconds(until)));
   }
 }
 

@@ -5,7 +5,9 @@
 namespace inferkit {
 namespace {
 
-constexpr std::size_t align_up(std::size_t bytes) noexcept { return (bytes + 63) & ~std::size_t{63}; }
+constexpr std::size_t align_up(std::size_t bytes) noexcept {
+  return (bytes + 63) & ~std::size_t{63};
+}
 
 }  // namespace
 

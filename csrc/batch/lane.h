@@ -23,7 +23,9 @@ class Lane {
 
   // `quiet`: what warm-up measured, if it did; it outlives the lane, whose live table starts as it.
   explicit Lane(const Record& first, const LatencyTable* quiet = nullptr)
-      : latency(quiet == nullptr ? LatencyTable() : *quiet), quiet_(quiet), hash_(first.lane_hash),
+      : latency(quiet == nullptr ? LatencyTable() : *quiet),
+        quiet_(quiet),
+        hash_(first.lane_hash),
         dims_(first.lane_dims.view().begin(), first.lane_dims.view().end()) {}
 
   [[nodiscard]] bool takes(const Record& request) const noexcept {
@@ -34,8 +36,8 @@ class Lane {
 
   void push(Record* request, std::uint64_t sequence) {
     request->lane = this;
-    entries_.push_back({order_of(request->priority, request->arrival, request->deadline, sequence),
-                        request});
+    entries_.push_back(
+        {order_of(request->priority, request->arrival, request->deadline, sequence), request});
     std::push_heap(entries_.begin(), entries_.end(), later);
     rows_ += request->rows;
     earliest_deadline_ = std::min(earliest_deadline_, request->deadline);
@@ -125,8 +127,8 @@ class Lane {
   }
 
   LatencyTable latency;
-  std::uint32_t running = 0;     // batches of this lane that hold a lease
-  std::uint64_t last_used = 0;   // for eviction
+  std::uint32_t running = 0;    // batches of this lane that hold a lease
+  std::uint64_t last_used = 0;  // for eviction
 
  private:
   struct Entry {

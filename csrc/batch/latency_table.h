@@ -9,8 +9,9 @@
 namespace inferkit {
 
 // One bucket per power of two of rows; each holds an exponentially weighted mean and mean
-// deviation, so old measurements fade; one sample counts for at most kOutlier times the mean. Durations are those of Backend::run, in nanoseconds.
-// Threads: one at a time (the token holder, or the warm-up). Owns: itself. Blocks: never.
+// deviation, so old measurements fade; one sample counts for at most kOutlier times the mean.
+// Durations are those of Backend::run, in nanoseconds. Threads: one at a time (the token holder, or
+// the warm-up). Owns: itself. Blocks: never.
 class LatencyTable {
  public:
   void record(std::uint32_t rows, DurationNs took) noexcept;
@@ -43,6 +44,7 @@ class LatencyTable {
     std::uint32_t count = 0;
   };
   static constexpr std::size_t kBuckets = 21;
+  static constexpr std::uint32_t kManySamples = 1'000'000;
 
   [[nodiscard]] static std::size_t bucket_of(std::uint32_t rows) noexcept;
 

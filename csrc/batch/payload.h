@@ -39,16 +39,15 @@ class Payload {
 
 // What a request will cost, known before anything is taken or copied.
 struct PayloadPlan {
-  std::uint32_t rows = 0;         // 1 for a model that is not batched
-  std::uint64_t bytes = 0;        // of the payload block
+  std::uint32_t rows = 0;   // 1 for a model that is not batched
+  std::uint64_t bytes = 0;  // of the payload block
   std::uint64_t lane_hash = 0;
 };
 
 // Checks dtype, rank, dimensions and rows of every input against the signature, in its order.
 // Throws: Error(invalid_input) naming input, expected and actual.
 [[nodiscard]] PayloadPlan check_inputs(const Signature& signature,
-                                       std::span<const TensorView> inputs,
-                                       std::uint32_t max_rows);
+                                       std::span<const TensorView> inputs, std::uint32_t max_rows);
 
 // Copies checked, C-contiguous inputs into `block` (plan.bytes long).
 void write_payload(const Signature& signature, std::span<const TensorView> inputs,

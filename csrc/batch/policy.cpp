@@ -12,8 +12,8 @@ std::uint32_t batch_rows(const LaneState& lane, const BatchLimits& limits,
   const bool quiet = lane.quiet != nullptr && lane.quiet->measured();
   const LatencyTable& table = quiet ? *lane.quiet : *lane.latency;
   if (free_instances > 1 && rows > 1 && table.measured()) {
-    const std::uint32_t share = (std::min(lane.rows, rows * free_instances) + free_instances - 1) /
-                                free_instances;
+    const std::uint32_t share =
+        (std::min(lane.rows, rows * free_instances) + free_instances - 1) / free_instances;
     // Two halves side by side beat one whole only if the half saves more than the hand-off costs.
     if (share < rows && table.mean(share) + kHandOff < table.mean(rows)) {
       rows = share;
@@ -25,7 +25,9 @@ std::uint32_t batch_rows(const LaneState& lane, const BatchLimits& limits,
 // The time until which waiting for more rows pays; `now` or earlier when it does not.
 TimeNs wait_until(const LaneState& lane, const BatchLimits& limits, TimeNs now) noexcept {
   if (limits.max_delay == 0 || lane.rows >= limits.preferred_rows) return now;
-  const TimeNs patience = lane.oldest_arrival + limits.max_delay;
+  const TimeNs patience = limits.max_delay < kNever - lane.oldest_arrival
+                              ? lane.oldest_arrival + limits.max_delay
+                              : kNever;
   const DurationNs saved = lane.latency->fixed_cost();
   const bool pays = lane.arrival_gap != kNever &&
                     static_cast<double>(lane.rows) * static_cast<double>(lane.arrival_gap) <

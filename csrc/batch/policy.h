@@ -28,13 +28,14 @@ inline constexpr DurationNs kAgeingStep = kSecond;
 // What the rule may know of a lane that holds at least one request.
 struct LaneState {
   std::uint32_t rows = 0;
-  std::uint32_t head_rows = 0;       // of the first request, which every batch must take
+  std::uint32_t head_rows = 0;  // of the first request, which every batch must take
   Order head;
   TimeNs oldest_arrival = 0;
   TimeNs earliest_deadline = kNever;
-  DurationNs arrival_gap = kNever;   // expected time to the next arrival; kNever: unknown
+  DurationNs arrival_gap = kNever;        // expected time to the next arrival; kNever: unknown
   const LatencyTable* latency = nullptr;  // learned from live runs, whatever else went on
-  const LatencyTable* quiet = nullptr;    // of warm-up, may be null: compares sizes, none of which moves alone
+  const LatencyTable* quiet =
+      nullptr;  // of warm-up, may be null: compares sizes, none of which moves alone
 };
 
 struct BatchLimits {

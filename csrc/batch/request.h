@@ -16,7 +16,8 @@ namespace inferkit {
 
 //  free -> queued -> claimed -> done | failed
 //             |         |-> queued      (its batch failed: run again in a smaller one)
-//             |         '-> cancelled | expired | closed   (the run goes on, nobody takes the result)
+//             |         '-> cancelled | expired | closed   (the run goes on, nobody takes the
+//             result)
 //             '-> cancelled | expired | closed
 enum class RequestState : std::uint8_t {
   free,
@@ -77,8 +78,8 @@ struct alignas(kCacheLineBytes) Request {
 
   Atomic<std::uint64_t> word{0};  // generation << 32 | owners << 8 | state
   Atomic<std::uint32_t> wait{0};
-  std::uint32_t index = 0;         // in the slab; constant
-  Request* next = nullptr;         // inbox, then mailbox; in between it belongs to nobody
+  std::uint32_t index = 0;  // in the slab; constant
+  Request* next = nullptr;  // inbox, then mailbox; in between it belongs to nobody
   Atomic<std::uint32_t> next_free{0};
 
   // Written by the submitter before the push, read-only afterwards.
@@ -151,8 +152,7 @@ struct alignas(kCacheLineBytes) Request {
                                   RequestState to) noexcept {
     std::uint64_t seen = word.load(std::memory_order_relaxed);
     while (state_of(seen) == from && generation_of(seen) == generation) {
-      const std::uint64_t next =
-          ((seen & ~0xffULL) | static_cast<std::uint64_t>(to)) + kOneOwner;
+      const std::uint64_t next = ((seen & ~0xffULL) | static_cast<std::uint64_t>(to)) + kOneOwner;
       if (word.compare_exchange_weak(seen, next, std::memory_order_acq_rel,
                                      std::memory_order_relaxed)) {
         return true;

@@ -30,11 +30,14 @@ class RequestSlab {
 
   // Null when kMaxSegments segments are in use, or memory is not to be had.
   [[nodiscard]] Request<Atom>* take() noexcept {
-    for (;;) {
-      const std::uint32_t index = free_.pop(*this);
-      if (index != FreeList<Atom>::kNone) return &(*this)[index];
-      if (!grow()) return nullptr;
+    std::uint32_t index = free_.pop(*this);
+    while (index == FreeList<Atom>::kNone) {
+      const std::lock_guard lock(grow_mutex_);  // rare, and never while anything else is held
+      // Somebody may have grown it while we waited: once is enough for everybody.
+      index = free_.pop(*this);
+      if (index == FreeList<Atom>::kNone && !grow()) return nullptr;
     }
+    return &(*this)[index];
   }
 
   // One owner lets go; the last clears the record and frees it under the next generation.
@@ -45,8 +48,8 @@ class RequestSlab {
     request->error.reset();
     request->sink = nullptr;
     request->user = nullptr;
-    const std::uint64_t generation = Request<Atom>::generation_of(
-        request->word.load(std::memory_order_relaxed));
+    const std::uint64_t generation =
+        Request<Atom>::generation_of(request->word.load(std::memory_order_relaxed));
     // relaxed: published by the free list's release push.
     request->word.store((generation + 1) << 32, std::memory_order_relaxed);
     free_.push(*this, request->index);
@@ -54,8 +57,7 @@ class RequestSlab {
 
   [[nodiscard]] Request<Atom>& operator[](std::uint32_t index) noexcept {
     // relaxed: whoever knows the index got it after the segment was published (free list).
-    return segments_[index / segment_size_].load(
-        std::memory_order_relaxed)[index % segment_size_];
+    return segments_[index / segment_size_].load(std::memory_order_relaxed)[index % segment_size_];
   }
   // For FreeList.
   [[nodiscard]] auto& next(std::uint32_t index) noexcept { return (*this)[index].next_free; }
@@ -77,8 +79,8 @@ class RequestSlab {
  private:
   static constexpr std::size_t kMaxSegments = 256;
 
+  // By the constructor, or under grow_mutex_.
   bool grow() noexcept {
-    const std::lock_guard lock(grow_mutex_);  // rare, and never while anything else is held
     if (used_ == kMaxSegments) return false;
     auto* records = new (std::nothrow) Request<Atom>[segment_size_];
     if (records == nullptr) return false;

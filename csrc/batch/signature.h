@@ -27,9 +27,9 @@ struct OpenDim {
 struct Signature {
   std::vector<TensorSpec> inputs;
   std::vector<TensorSpec> outputs;
-  bool batched = false;           // axis 0 of every tensor counts rows
-  std::string reason;             // why not, or how it was found out; shown by explain()
-  std::vector<OpenDim> lane_dims; // open dimensions, the batch axis of a batched model left out
+  bool batched = false;            // axis 0 of every tensor counts rows
+  std::string reason;              // why not, or how it was found out; shown by explain()
+  std::vector<OpenDim> lane_dims;  // open dimensions, the batch axis of a batched model left out
 };
 
 // Whether axis 0 is open on every input and output. Fills batched, reason and lane_dims.

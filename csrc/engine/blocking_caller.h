@@ -95,8 +95,8 @@ class BlockingCaller {
   void take_the_lead(Record* request) noexcept {
     const std::uint32_t lease = request->lead_lease;
     std::uint32_t word = kLead;
-    static_cast<void>(request->wait.compare_exchange_strong(
-        word, kAwake, std::memory_order_relaxed, std::memory_order_relaxed));
+    static_cast<void>(request->wait.compare_exchange_strong(word, kAwake, std::memory_order_relaxed,
+                                                            std::memory_order_relaxed));
     lead(static_cast<int>(lease));
   }
 
@@ -105,8 +105,8 @@ class BlockingCaller {
     if (lease == kNoLease) return;
     {
       const FlushDenormals flush;
-      executor_.run(scheduler_.batch(lease), static_cast<std::uint32_t>(lease),
-                    RanOn::lent_thread, nullptr);
+      executor_.run(scheduler_.batch(lease), static_cast<std::uint32_t>(lease), RanOn::lent_thread,
+                    nullptr);
     }
     const int none = scheduler_.finish(lease, {});
     static_cast<void>(none);  // role none is never given one

@@ -37,19 +37,18 @@ void refuse_if_forked(const ForkGuard& guard) {
 
 }  // namespace
 
-std::shared_ptr<Engine> Engine::open(std::unique_ptr<Backend> backend,
-                                     const EngineOptions& options, DurationNs load_time,
-                                     const Clock& clock) {
+std::shared_ptr<Engine> Engine::open(std::unique_ptr<Backend> backend, const EngineOptions& options,
+                                     DurationNs load_time, const Clock& clock) {
   EngineOptions filled = fill_in(options);
   Findings findings = warm_up(*backend, filled, load_time, clock);
   const bool automatic = filled.max_batch_rows == 0;
   if (automatic) filled.max_batch_rows = kAutoBatchRows;
   if (!findings.signature.batched) filled.max_batch_rows = 1;
   // A limit that the user gave is the user's choice; ours must not make anything slower.
-  const std::uint32_t preferred = automatic ? findings.latency.cheapest_rows(filled.max_batch_rows)
-                                            : filled.max_batch_rows;
-  auto core = std::make_unique<Core>(std::move(backend), std::move(findings), filled, preferred,
-                                     clock);
+  const std::uint32_t preferred =
+      automatic ? findings.latency.cheapest_rows(filled.max_batch_rows) : filled.max_batch_rows;
+  auto core =
+      std::make_unique<Core>(std::move(backend), std::move(findings), filled, preferred, clock);
   core->start_threads();
   return std::shared_ptr<Engine>(new Engine(std::move(core)));
 }
@@ -71,8 +70,7 @@ const Clock& Engine::clock() const noexcept { return core_->clock; }
 bool Engine::forked() const noexcept { return core_->fork_guard.in_child(); }
 bool Engine::closed() const noexcept { return core_->resolver.credits.closed(); }
 
-EngineRequest* Engine::admit(std::span<const TensorView> inputs, const Call& call,
-                             IfFull if_full) {
+EngineRequest* Engine::admit(std::span<const TensorView> inputs, const Call& call, IfFull if_full) {
   refuse_if_forked(core_->fork_guard);
   const PayloadPlan plan = check_inputs(signature(), inputs, core_->options.max_batch_rows);
   auto& resolver = core_->resolver;
@@ -186,8 +184,8 @@ Error Engine::error_of(const EngineRequest& request) const {
     case RequestState::failed:
       return *request.error;
     case RequestState::expired: {
-      const double seconds = static_cast<double>(request.deadline - request.arrival) /
-                             static_cast<double>(kSecond);
+      const double seconds =
+          static_cast<double>(request.deadline - request.arrival) / static_cast<double>(kSecond);
       return {ErrorCode::deadline_exceeded,
               text("the deadline passed ", seconds, " s after the request was accepted")};
     }

@@ -55,7 +55,7 @@ class Engine {
   // Blocks: for the copy (release the GIL from 64 KiB on). Throws: Error(invalid_input),
   // Error(queue_full), Error(session_closed), Error(forked_session).
   [[nodiscard]] EngineRequest* admit(std::span<const TensorView> inputs, const Call& call,
-                                             IfFull if_full);
+                                     IfFull if_full);
   [[nodiscard]] std::uint32_t room_epoch() const noexcept;
   // Blocks: until there may be room, `until`, a signal, or close().
   void wait_for_room(std::uint32_t epoch, TimeNs until) noexcept;
@@ -89,8 +89,9 @@ class Engine {
   // otherwise or will be, and is or will be delivered.
   [[nodiscard]] bool cancel(EngineRequest* request, bool running_too) noexcept;
 
-  // --- after the answer ---------------------------------------------------------------------------
-  // Why a failed, expired or closed request has no result.
+  // --- after the answer
+  // --------------------------------------------------------------------------- Why a failed,
+  // expired or closed request has no result.
   [[nodiscard]] Error error_of(const EngineRequest& request) const;
   void release(EngineRequest* request) noexcept;
   // An answer that nobody was left to take.

@@ -17,8 +17,12 @@ class Executor {
  public:
   Executor(Backend& backend, const Signature& signature, bool shapes_proven, TensorPool& pool,
            Resolver<Atom>& resolver, const Clock& clock)
-      : backend_(backend), signature_(signature), shapes_proven_(shapes_proven), pool_(pool),
-        resolver_(resolver), clock_(clock) {}
+      : backend_(backend),
+        signature_(signature),
+        shapes_proven_(shapes_proven),
+        pool_(pool),
+        resolver_(resolver),
+        clock_(clock) {}
 
   // `awake`: a sink whose consumer is this very thread and needs no wake.
   void run(Batch<Atom>& batch, std::uint32_t lease, RanOn on, const Sink<Atom>* awake) noexcept {

@@ -58,20 +58,24 @@ class Lanes {
     for (const auto& lane : lanes_) {
       if (lane->takes(request)) return *lane;
     }
-    if (lanes_.size() >= limit_) evict();
+    // More than one after a burst of shapes: while they were all in use, none could be dropped.
+    while (lanes_.size() >= limit_ && evict()) {
+    }
     lanes_.push_back(std::make_unique<Lane<Atom>>(request, &seed_));
     return *lanes_.back();
   }
 
-  void evict() {
+  // False: all of them are in use.
+  bool evict() {
     auto oldest = lanes_.end();
     for (auto at = lanes_.begin(); at != lanes_.end(); ++at) {
       if (!(*at)->empty() || (*at)->running != 0) continue;
       if (oldest == lanes_.end() || (*at)->last_used < (*oldest)->last_used) oldest = at;
     }
-    if (oldest == lanes_.end()) return;
+    if (oldest == lanes_.end()) return false;
     if (last_ == oldest->get()) last_ = nullptr;
     lanes_.erase(oldest);
+    return true;
   }
 
   const std::size_t limit_;

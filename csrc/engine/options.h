@@ -17,7 +17,7 @@ enum class BatchAxis : std::uint8_t {
 struct EngineOptions {
   std::uint32_t max_batch_rows = 0;  // 0: automatic (64, or 1 where warm-up shows batching loses)
   DurationNs max_delay_ns = 0;
-  std::uint32_t instances = 0;       // 0: one per usable core
+  std::uint32_t instances = 0;  // 0: one per usable core
   std::uint32_t max_pending = 1024;
   std::uint64_t max_pending_bytes = 256ULL << 20;
   BatchAxis batch_axis = BatchAxis::automatic;

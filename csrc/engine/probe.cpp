@@ -53,9 +53,15 @@ void fill(DType dtype, std::byte* at, std::size_t elements, std::uint64_t seed) 
     const std::uint64_t bits = next_random(seed);
     const double real = static_cast<double>(bits >> 11) * 0x1p-52 - 1.0;
     switch (dtype) {
-      case DType::float32: put(at, static_cast<float>(real)); break;
-      case DType::float64: put(at, real); break;
-      case DType::float16: put(at, half_from(bits)); break;
+      case DType::float32:
+        put(at, static_cast<float>(real));
+        break;
+      case DType::float64:
+        put(at, real);
+        break;
+      case DType::float16:
+        put(at, half_from(bits));
+        break;
       default:
         std::memset(at, 0, item_size(dtype));
         at[0] = static_cast<std::byte>(bits & 1);  // little-endian; big-endian machines probe 2^k
@@ -65,10 +71,14 @@ void fill(DType dtype, std::byte* at, std::size_t elements, std::uint64_t seed) 
 
 double value_at(DType dtype, const std::byte* at) noexcept {
   switch (dtype) {
-    case DType::float32: return static_cast<double>(get<float>(at));
-    case DType::float64: return get<double>(at);
-    case DType::float16: return half_to_double(get<std::uint16_t>(at));
-    default: return 0;
+    case DType::float32:
+      return static_cast<double>(get<float>(at));
+    case DType::float64:
+      return get<double>(at);
+    case DType::float16:
+      return half_to_double(get<std::uint16_t>(at));
+    default:
+      return 0;
   }
 }
 
@@ -88,8 +98,8 @@ std::vector<OutputSlot> Probe::run(const std::vector<std::uint64_t>& seeds, bool
       if (!counts_rows) row_elements *= static_cast<std::size_t>(view.shape[axis]);
     }
     const std::size_t row_bytes = row_elements * item_size(spec.dtype);
-    std::vector<std::byte>& bytes = bytes_.emplace_back(std::max<std::size_t>(
-        1, row_bytes * (signature_.batched ? seeds.size() : 1)));
+    std::vector<std::byte>& bytes = bytes_.emplace_back(
+        std::max<std::size_t>(1, row_bytes * (signature_.batched ? seeds.size() : 1)));
     for (std::size_t row = 0; row < (signature_.batched ? seeds.size() : 1); ++row) {
       fill(spec.dtype, bytes.data() + row * row_bytes, row_elements, seeds[row]);
     }
@@ -108,8 +118,8 @@ double row_difference(const TensorView& batch, std::size_t row, const TensorView
   const std::size_t bytes = checked_bytes(solo.dtype, solo.shape.dims()).value_or(0);
   const std::byte* mine = batch.data + row * bytes;
   if (bytes == 0 || std::memcmp(mine, solo.data, bytes) == 0) return 0;
-  const bool real = solo.dtype == DType::float32 || solo.dtype == DType::float64 ||
-                    solo.dtype == DType::float16;
+  const bool real =
+      solo.dtype == DType::float32 || solo.dtype == DType::float64 || solo.dtype == DType::float16;
   if (!real) return 1;
   double largest = 0;
   double difference = 0;

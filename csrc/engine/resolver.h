@@ -2,9 +2,9 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <functional>
 #include <memory>
-#include <cstdint>
 
 #include "batch/batch.h"
 #include "batch/request.h"
@@ -45,7 +45,9 @@ class Resolver {
   using Record = Request<Atom>;
 
   Resolver(std::uint32_t max_pending, std::uint64_t max_pending_bytes, std::uint32_t max_rows)
-      : credits(max_pending, max_pending_bytes), slab(max_pending + max_pending / 2 + 64), ledger(max_rows) {}
+      : credits(max_pending, max_pending_bytes),
+        slab(max_pending + max_pending / 2 + 64),
+        ledger(max_rows) {}
 
   // Takes a queued request out of the queue side's hands, whatever its state: for a tombstone.
   void bury(Record* request) noexcept {
@@ -155,8 +157,8 @@ class Resolver {
 
   // True: the caller sleeps. acq_rel: pairs with the sleeper's acquire, and with its CAS to parked.
   [[nodiscard]] bool set_done(Record* request) noexcept {
-    const std::uint32_t before = request->wait.exchange(
-        static_cast<std::uint32_t>(WaitWord::done), std::memory_order_acq_rel);
+    const std::uint32_t before = request->wait.exchange(static_cast<std::uint32_t>(WaitWord::done),
+                                                        std::memory_order_acq_rel);
     return before == static_cast<std::uint32_t>(WaitWord::parked);
   }
 

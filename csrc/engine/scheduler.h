@@ -48,8 +48,14 @@ class Scheduler {
 
   Scheduler(const BatchLimits& limits, std::uint32_t instances, Resolver<Atom>& resolver,
             const Clock& clock)
-      : limits_(limits), instances_(instances), batches_(instances), lanes_(kMaxLanes),
-        runners_(instances), resolver_(resolver), clock_(clock), known_free_(all_leases()) {
+      : limits_(limits),
+        instances_(instances),
+        batches_(instances),
+        lanes_(kMaxLanes),
+        runners_(instances),
+        resolver_(resolver),
+        clock_(clock),
+        known_free_(all_leases()) {
     free_.store(all_leases(), std::memory_order_relaxed);
   }
 
@@ -94,7 +100,10 @@ class Scheduler {
   }
 
   // What warm-up measured; before the first request.
-  void seed(const LatencyTable& table) noexcept { lanes_.seed(table); publish_prediction(table); }
+  void seed(const LatencyTable& table) noexcept {
+    lanes_.seed(table);
+    publish_prediction(table);
+  }
   [[nodiscard]] DurationNs predicted(std::uint32_t rows) const noexcept {
     const DurationNs one = predicted_one_.load(std::memory_order_relaxed);
     const DurationNs full = predicted_full_.load(std::memory_order_relaxed);
@@ -126,8 +135,8 @@ class Scheduler {
   void tidy(TimeNs now, Wakes& wakes);
   void expire_running(TimeNs now, Wakes& wakes);
   void dispatch(const Role<Atom>& role, TimeNs now, int& mine, Wakes& wakes);
-  [[nodiscard]] bool may_take(const Role<Atom>& role, const Lane<Atom>& lane,
-                              DurationNs predicted, TimeNs now) const noexcept;
+  [[nodiscard]] bool may_take(const Role<Atom>& role, const Lane<Atom>& lane, DurationNs predicted,
+                              TimeNs now) const noexcept;
   [[nodiscard]] bool claim(Lane<Atom>& lane, std::uint32_t rows, std::uint32_t lease, TimeNs now);
   [[nodiscard]] bool is_mine(const Role<Atom>& role, const Batch<Atom>& batch) const noexcept;
   void hand_over(std::uint32_t lease, DurationNs predicted, TimeNs now, Wakes& wakes) noexcept;

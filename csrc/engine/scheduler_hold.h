@@ -127,8 +127,8 @@ void Scheduler<Atom>::dispatch(const Role<Atom>& role, TimeNs now, int& mine, Wa
 }
 
 template <class Atom>
-bool Scheduler<Atom>::may_take(const Role<Atom>& role, const Lane<Atom>& lane,
-                               DurationNs predicted, TimeNs now) const noexcept {
+bool Scheduler<Atom>::may_take(const Role<Atom>& role, const Lane<Atom>& lane, DurationNs predicted,
+                               TimeNs now) const noexcept {
   using Kind = typename Role<Atom>::Kind;
   if (role.kind == Kind::runner) return true;
   if (role.kind == Kind::none || lane.has_retry()) return false;
@@ -140,15 +140,14 @@ bool Scheduler<Atom>::may_take(const Role<Atom>& role, const Lane<Atom>& lane,
 }
 
 template <class Atom>
-bool Scheduler<Atom>::claim(Lane<Atom>& lane, std::uint32_t rows, std::uint32_t lease,
-                            TimeNs now) {
+bool Scheduler<Atom>::claim(Lane<Atom>& lane, std::uint32_t rows, std::uint32_t lease, TimeNs now) {
   Batch<Atom>& batch = batches_[lease];
   const auto add = [&](Record* request) {
     if (!request->move(RequestState::queued, RequestState::claimed)) {
       resolver_.bury(request);  // a tombstone
       std::uint32_t count = tombstones_.load(std::memory_order_relaxed);
-      while (count != 0 && !tombstones_.compare_exchange_weak(count, count - 1,
-                                                              std::memory_order_relaxed)) {
+      while (count != 0 &&
+             !tombstones_.compare_exchange_weak(count, count - 1, std::memory_order_relaxed)) {
       }
       return;
     }
@@ -224,7 +223,8 @@ void Scheduler<Atom>::set_alarm(TimeNs now, Wakes& wakes) noexcept {
   TimeNs at = wait_until_;
   lanes_.for_each([&](const Lane<Atom>& lane) { at = std::min(at, lane.kept_deadline()); });
   for (std::uint32_t taken = all_leases() & ~known_free_; taken != 0; taken &= taken - 1) {
-    for (const auto& deadline : batches_[static_cast<std::size_t>(__builtin_ctz(taken))].deadlines) {
+    for (const auto& deadline :
+         batches_[static_cast<std::size_t>(__builtin_ctz(taken))].deadlines) {
       at = std::min(at, deadline.at);
     }
   }

@@ -26,9 +26,9 @@ struct EngineStats {
   std::uint64_t inline_runs = 0;      // on an event loop's thread
   std::uint64_t runner_wakes = 0;
   std::uint64_t keeper_wakes = 0;
-  std::uint64_t caller_wakes = 0;     // futex wakes of blocked callers
-  std::uint64_t sink_wakes = 0;       // of event loops and the notifier
-  std::uint64_t queued_bytes = 0;     // taken from max_pending_bytes now
+  std::uint64_t caller_wakes = 0;  // futex wakes of blocked callers
+  std::uint64_t sink_wakes = 0;    // of event loops and the notifier
+  std::uint64_t queued_bytes = 0;  // taken from max_pending_bytes now
   PoolStats pool;
   std::map<std::uint32_t, std::uint64_t> batch_sizes;  // rows of a batch -> how many such batches
 };

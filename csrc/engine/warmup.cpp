@@ -67,7 +67,8 @@ DurationNs time_runs(Probe& probe, std::uint32_t rows, bool alone, const Clock& 
   std::vector<std::uint64_t> seeds(rows);
   for (std::uint32_t row = 0; row < rows; ++row) seeds[row] = row + 1;
   const DurationNs first = time_once(probe, seeds, alone, clock);  // grows arenas: not counted
-  const auto runs = std::clamp<DurationNs>(3 * kMillisecond / std::max<DurationNs>(1, first), 3, 51);
+  const auto runs =
+      std::clamp<DurationNs>(3 * kMillisecond / std::max<DurationNs>(1, first), 3, 51);
   DurationNs fastest = first;
   for (DurationNs i = 0; i < runs; ++i) {
     fastest = std::min(fastest, time_once(probe, seeds, alone, clock));
@@ -98,8 +99,8 @@ void measure(Probe& probe, std::uint32_t max_rows, TimeNs stop, Backend& backend
   findings.notes.push_back(line);
 }
 
-void look(Backend& backend, const EngineOptions& options, DurationNs load_time,
-          const Clock& clock, Findings& findings) {
+void look(Backend& backend, const EngineOptions& options, DurationNs load_time, const Clock& clock,
+          Findings& findings) {
   Signature& signature = findings.signature;
   const TimeNs stop = clock.now() + std::max(kLeastTime, load_time);
   Probe probe(backend, signature);
@@ -115,13 +116,12 @@ void look(Backend& backend, const EngineOptions& options, DurationNs load_time,
     if (!signature.batched) {
       findings.shapes_proven = shape_trouble(signature, probe.run({1}, false), 1).empty();
     }
-    const std::uint32_t limit = options.max_batch_rows == 0 ? kAutoBatchRows
-                                                            : options.max_batch_rows;
+    const std::uint32_t limit =
+        options.max_batch_rows == 0 ? kAutoBatchRows : options.max_batch_rows;
     measure(probe, signature.batched ? limit : 1, stop, backend, clock, findings);
   } catch (const Error& error) {
     // The made-up rows may simply not suit the model: that proves nothing either way.
-    findings.notes.push_back("warm-up could not run the model on made-up rows: " +
-                             error.message());
+    findings.notes.push_back("warm-up could not run the model on made-up rows: " + error.message());
     if (signature.batched) signature.reason += "; unproven, the probe failed";
   }
 }
@@ -140,8 +140,8 @@ Findings warm_up(Backend& backend, const EngineOptions& options, DurationNs load
                        [&] { look(backend, options, load_time, clock, findings); });
   }
   if (options.batch_axis == BatchAxis::first && !findings.signature.batched) {
-    fail(ErrorCode::model_load, "batch_axis=0: the model cannot be batched: ",
-         findings.signature.reason);
+    fail(ErrorCode::model_load,
+         "batch_axis=0: the model cannot be batched: ", findings.signature.reason);
   }
   return findings;
 }

@@ -26,7 +26,7 @@ struct Findings {
 // max(250 ms, load_time) beyond its first runs. With options.warmup off only the static rules
 // apply. Blocks: for the runs. Throws: Error(model_load) when options ask for batching that the
 // model cannot have.
-[[nodiscard]] Findings warm_up(Backend& backend, const EngineOptions& options,
-                               DurationNs load_time, const Clock& clock);
+[[nodiscard]] Findings warm_up(Backend& backend, const EngineOptions& options, DurationNs load_time,
+                               const Clock& clock);
 
 }  // namespace inferkit

@@ -8,18 +8,18 @@
 namespace inferkit {
 
 // name, numpy's name, bytes per element, ONNX's element type number.
-#define INFERKIT_DTYPES(X)    \
-  X(float32, "float32", 4, 1) \
-  X(uint8, "uint8", 1, 2)     \
-  X(int8, "int8", 1, 3)       \
-  X(uint16, "uint16", 2, 4)   \
-  X(int16, "int16", 2, 5)     \
-  X(int32, "int32", 4, 6)     \
-  X(int64, "int64", 8, 7)     \
-  X(boolean, "bool", 1, 9)    \
+#define INFERKIT_DTYPES(X)     \
+  X(float32, "float32", 4, 1)  \
+  X(uint8, "uint8", 1, 2)      \
+  X(int8, "int8", 1, 3)        \
+  X(uint16, "uint16", 2, 4)    \
+  X(int16, "int16", 2, 5)      \
+  X(int32, "int32", 4, 6)      \
+  X(int64, "int64", 8, 7)      \
+  X(boolean, "bool", 1, 9)     \
   X(float16, "float16", 2, 10) \
   X(float64, "float64", 8, 11) \
-  X(uint32, "uint32", 4, 12)  \
+  X(uint32, "uint32", 4, 12)   \
   X(uint64, "uint64", 8, 13)
 
 enum class DType : std::uint8_t {

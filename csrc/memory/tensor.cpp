@@ -2,8 +2,7 @@
 
 namespace inferkit {
 
-std::optional<std::size_t> checked_bytes(DType dtype,
-                                         std::span<const std::int64_t> dims) noexcept {
+std::optional<std::size_t> checked_bytes(DType dtype, std::span<const std::int64_t> dims) noexcept {
   std::size_t bytes = item_size(dtype);
   bool empty = false;  // a zero dimension makes the product zero, yet the others must be sane too
   for (const std::int64_t dim : dims) {

@@ -24,7 +24,7 @@ class Credits {
       : max_requests_(max_requests), max_steps_(max_bytes / kByteStep) {}
 
   [[nodiscard]] static std::uint64_t steps(std::uint64_t bytes) noexcept {
-    return (bytes + kByteStep - 1) / kByteStep;
+    return bytes / kByteStep + (bytes % kByteStep != 0 ? 1 : 0);  // must not wrap
   }
   // Whether `bytes` could ever be granted.
   [[nodiscard]] bool can_hold(std::uint64_t bytes) const noexcept {
@@ -49,7 +49,7 @@ class Credits {
 
   void wake_waiters() noexcept {
     word_.fetch_and(~kWaiting, std::memory_order_relaxed);  // only a hint; epoch_ carries the order
-    epoch_.fetch_add(1, std::memory_order_release);  // pairs with epoch()'s acquire
+    epoch_.fetch_add(1, std::memory_order_release);         // pairs with epoch()'s acquire
     Atom::wake(epoch_, kEverybody);
   }
 
@@ -62,7 +62,8 @@ class Credits {
   [[nodiscard]] bool announce_unless_idle() noexcept {
     std::uint64_t word = word_.load(std::memory_order_acquire);
     while ((word & ~(kClosed | kWaiting)) != 0) {
-      if (word_.compare_exchange_weak(word, word | kWaiting, std::memory_order_acquire)) return true;
+      if (word_.compare_exchange_weak(word, word | kWaiting, std::memory_order_acquire))
+        return true;
     }
     return false;
   }

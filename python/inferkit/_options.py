@@ -69,7 +69,7 @@ def check_options(options: SessionOptions, name: str) -> dict[str, Any]:
         "device": device,
         "providers": providers,
         "provider_options": provider_options,
-        "session_config": _config("session_config", options["session_config"] or {}),
+        "session_config": _config("session_config", options["session_config"]),
         "max_batch_size": _count("max_batch_size", options["max_batch_size"], 1 << 20, auto=True),
         "max_delay": _seconds("max_delay", options["max_delay"]),
         "instances": _count("instances", options["instances"], 32, auto=True),
@@ -147,7 +147,9 @@ def _name(value: object, default: str) -> str:
 
 
 def _config(name: str, value: object) -> dict[str, str]:
-    """A flat mapping as ONNX Runtime's texts."""
+    """A flat mapping as ONNX Runtime's texts; empty for None."""
+    if value is None:
+        return {}
     if not isinstance(value, Mapping):
         _refuse(name, "a dict of options", value)
     texts = {}
@@ -164,7 +166,7 @@ def _check_device(options: SessionOptions) -> tuple[str, list[str], dict[str, di
     found = _DEVICE.fullmatch(device) if isinstance(device, str) else None
     if found is None:
         _refuse("device", "'auto', 'cpu', 'cuda' or 'cuda:N'", device)
-    given = options["provider_options"] or {}
+    given = {} if options["provider_options"] is None else options["provider_options"]
     if not isinstance(given, Mapping):
         _refuse("provider_options", "a dict: provider -> dict of options", given)
     configs = {key: _config(f"provider_options[{key!r}]", config) for key, config in given.items()}

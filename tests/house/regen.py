@@ -13,6 +13,18 @@ from inferkit import _core
 from tree import ROOT
 
 STUB_PYTHON = (3, 11)  # annotations are spelled differently on others
+# What CPython itself says about slots of C types has no annotations.
+SLOTS = {
+    "def __new__(type, *args, **kwargs):": (
+        "def __new__(type, *args: typing.Any, **kwargs: typing.Any) -> typing.Any:"
+    ),
+    "def __await__(self):": (
+        "def __await__(self) -> collections.abc.Generator[typing.Any, None, Result]:"
+    ),
+    "def __iter__(self):": "def __iter__(self) -> collections.abc.Iterator[typing.Any]:",
+    "def __next__(self):": "def __next__(self) -> typing.Any:",
+    "def __repr__(self):": "def __repr__(self) -> str:",
+}
 
 
 # Public types of the core say that they live in inferkit; the stub is where they are defined.
@@ -34,7 +46,10 @@ def core_stub() -> str:
             [sys.executable, "-c", STUB_PROGRAM, folder], check=True, capture_output=True
         )
         stub = Path(folder, "inferkit", "_core.pyi").read_text()
-    bare, typed = "class Result(dict):", "class Result(dict[str, numpy.typing.NDArray[typing.Any]]):"
+    bare, typed = (
+        "class Result(dict):",
+        "class Result(dict[str, numpy.typing.NDArray[typing.Any]]):",
+    )
     assert stub.count(bare) == 1
     return stub.replace(bare, typed)
 

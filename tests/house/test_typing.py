@@ -29,8 +29,8 @@ def test_a_wrong_use_is_seen(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.py"
     wrong.write_text(
         "import inferkit\n"
-        'session = inferkit.Session("model.onnx", max_batch_rows=3)\n'
-        "text: int = session.explain()\n"
+        'inferkit.Session("model.onnx", max_batch_rows=3)\n'
+        'text: int = inferkit.Session("model.onnx").explain()\n'
     )
     said = mypy(wrong, tmp_path)
     assert "wrong.py:2" in said

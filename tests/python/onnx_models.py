@@ -146,6 +146,18 @@ def gather(entries: int = 16, width: int = 4) -> bytes:
     )
 
 
+def equal_widths() -> bytes:
+    """``y = left + right`` for ``left[batch, n]``, ``right[batch, m]``: the run fails unless n = m.
+
+    onnxruntime calls that a failure (code 1) and not an invalid argument, as ``gather`` does.
+    """
+    return _model(
+        [helper.make_node("Add", ["left", "right"], ["y"])],
+        [_tensor("left", "float32", ["batch", "n"]), _tensor("right", "float32", ["batch", "m"])],
+        [_tensor("y", "float32", ["batch", "n"])],
+    )
+
+
 def row_coupled() -> bytes:
     """``y = x - max over all rows of x``: every row's answer depends on its batch."""
     return _model(

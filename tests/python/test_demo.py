@@ -17,8 +17,9 @@ import pytest
 from inferkit._demo import digits, filetypes
 from inferkit._demo.answers import Gathered, check
 from inferkit._demo.callers import Feeds, Slice, ask_in_tasks, ask_in_threads
+from inferkit._demo.contest import Plan
 from inferkit._demo.progress import AsciiProgress, Progress, open_progress
-from inferkit._demo.report import sizes_text
+from inferkit._demo.report import files_text, sizes_text
 from inferkit._demo.walk import standard_library, walk
 from inferkit.cli import main
 
@@ -289,6 +290,20 @@ def test_every_file_is_identified_past_the_measured_ones(
     assert whole.right
     identifier = filetypes.Identifier()
     assert whole.types == Counter(map(identifier.identify, walk(folder)))
+
+
+def test_what_there_was_no_time_for_is_left_out_and_said(
+    folder: Path, no_progress: Progress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("magika")
+    in_no_time = Plan(seconds=0.0, rounds=1, requests_per_second=1, rest=0.0)
+    monkeypatch.setattr(filetypes, "plan", lambda seconds, every: in_no_time)
+    report = filetypes.run(folder, False, 1.0, no_progress)
+    assert report.by_model == 0
+    assert report.no_time > 0
+    assert report.types.total() + report.no_time == 9
+    assert not report.right, "nothing was compared"
+    assert f"{report.no_time} files more were left out" in "\n".join(files_text(report))
 
 
 # ---- the command ------------------------------------------------------------------------------

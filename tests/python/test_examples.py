@@ -12,7 +12,7 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SAYS = {
-    "01_run": [r"a 7, \d+% sure", r"five rows: \[7 7 7 7 7\]", r"100 shades of it"],
+    "01_run": [r"a 7, \d+% sure", r"five rows: \[7 7 7 7 7\]", r"76 shades of it"],
     "02_threads": [
         r"threads: 5[23]\d of 540 right",
         r"futures: 5[23]\d of 540 right",
@@ -26,7 +26,7 @@ SAYS = {
     "04_backpressure": [
         r"refuse: [1-9]\d* answered, \d+ refused",
         r"wait: 2000 answered",
-        r"deadline of 20 µs: \{",
+        r"deadline of 100 µs: \{",
         r"all told: (?P<accepted>\d+) accepted = (?P<answered>\d+) answered \+ (?P<expired>\d+)",
     ],
 }

@@ -27,11 +27,15 @@ BATCHES = (1, 8, 64)  # rows per direct call when asking what a batch could give
 
 @dataclass(frozen=True)
 class Plan:
-    """How long to measure: every side gets ``rounds`` slices of ``seconds`` each."""
+    """How long to measure: every side gets ``rounds`` slices of ``seconds`` each.
+
+    After that, inferkit gets at most ``rest`` seconds for the rows it was not asked for.
+    """
 
     seconds: float
     rounds: int
     requests_per_second: int  # more than any side can answer: it sizes the arrays
+    rest: float = float("inf")
 
     @property
     def total(self) -> float:
@@ -62,7 +66,7 @@ class Side:
     @property
     def rates(self) -> list[float]:
         """Requests per second of each slice."""
-        return [part.count / part.elapsed for part in self.slices]
+        return [part.count / part.elapsed if part.count else 0.0 for part in self.slices]
 
     @property
     def rate(self) -> float:
@@ -72,7 +76,7 @@ class Side:
     def latency(self, percent: float) -> float:
         """Milliseconds within which ``percent`` of all requests were answered."""
         every = np.concatenate([part.latencies for part in self.slices])
-        return float(np.percentile(every, percent)) * 1e3
+        return float(np.percentile(every, percent)) * 1e3 if len(every) else 0.0
 
 
 @dataclass
@@ -84,6 +88,7 @@ class Outcome:
     direct_by_batch: dict[int, float]  # rows per direct call -> rows per second, one caller
     check: Check
     answers: NDArray[np.float32]  # inferkit's answer to each row [rows, width]
+    answered: NDArray[np.bool_]  # whether there was time for the row [rows]
     explain: str
 
     @property
@@ -135,7 +140,8 @@ class Contest:
             return (await asyncio.to_thread(direct.run, None, feeds))[0]  # type: ignore[no-any-return]
 
         async def call_inferkit(feeds: Feeds) -> NDArray[Any]:
-            return (await session.run_async(feeds))[output]
+            answer: NDArray[Any] = (await session.run_async(feeds))[output]
+            return answer
 
         return [
             Side("onnxruntime", "threads", call=call_direct),
@@ -161,6 +167,7 @@ class Contest:
             self._by_batch(),
             check(answered, self._expected),
             self._got.answers,
+            self._got.known,
             self._session.explain(),
         )
 
@@ -184,13 +191,13 @@ class Contest:
         side.slices.append(part)
 
     def _answer_the_rest(self, side: Side) -> list[Slice]:
-        """Ask from 64 threads for the rows that inferkit was not asked for yet."""
+        """Ask from 64 threads for the rows inferkit was not asked for, while there is time."""
         first, total = self._got.first_missing(), len(self._feeds)
         if first is None or side.call is None:
             return []
         self._progress.begin(f"{self._title}: the remaining {total - first} rows", 0.0)
         rest = Slice(first, total - first, self._got.answers.shape[1])
-        ask_in_threads(side.call, self._feeds, rest, float("inf"), self._progress.tick)
+        ask_in_threads(side.call, self._feeds, rest, self._plan.rest, self._progress.tick)
         self._got.learn(rest)
         return [rest]
 

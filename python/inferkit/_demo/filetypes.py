@@ -127,6 +127,7 @@ class FilesReport:
     magika: str
     types: Counter[str] = field(default_factory=Counter)
     by_model: int = 0  # files that needed the model
+    no_time: int = 0  # files left out, since a machine was too slow or too busy
     outcome: Outcome | None = None  # None where no file needed the model
     compared: int = 0
     different: list[str] = field(default_factory=list)  # "path: inferkit x, magika y"
@@ -138,9 +139,10 @@ class FilesReport:
         return agree and not self.different
 
 
-def plan(seconds: float) -> Plan:
-    """Spread ``seconds`` over this job's slices."""
-    return Plan(seconds / 11.5, 2, REQUESTS_PER_SECOND)
+def plan(seconds: float, every: bool) -> Plan:
+    """Spread ``seconds`` over this job's slices; as long again may go to the files left over."""
+    rest = float("inf") if every else seconds
+    return Plan(seconds / 11.5, 2, REQUESTS_PER_SECOND, rest)
 
 
 def choose(folder: Path | None) -> tuple[Path, Iterator[Path]]:
@@ -169,11 +171,15 @@ def run(folder: Path | None, every: bool, seconds: float, progress: Progress) ->
         serve = Served(identifier, session)
         if inputs:
             rows = np.stack(list(inputs.values()))
-            report.outcome = _measure(identifier, session, rows, seconds, progress)
-            scores = map(identifier.label, report.outcome.answers)
-            labels.update(zip(inputs, scores, strict=True))
+            measured = _measure(identifier, session, rows, plan(seconds, every), progress)
+            report.outcome, report.by_model = measured, int(measured.answered.sum())
+            report.no_time = len(inputs) - report.by_model
+            for path, scores, answered in zip(
+                inputs, measured.answers, measured.answered, strict=True
+            ):
+                if answered:
+                    labels[path] = identifier.label(scores)
         _compare(serve, labels, report, progress)
-        report.by_model = len(inputs)
         report.types.update(labels.values())
         if every:
             progress.begin(f"Files: those past the first {MOST_FILES}", 0.0)
@@ -188,12 +194,12 @@ def _measure(
     identifier: Identifier,
     session: Session,
     rows: NDArray[np.int32],
-    seconds: float,
+    spread: Plan,
     progress: Progress,
 ) -> Outcome:
     runtime: Any = importlib.import_module("onnxruntime")
     direct = runtime.InferenceSession(identifier.model, providers=["CPUExecutionProvider"])
-    return Contest("Files", session, direct, rows, plan(seconds), progress).run()
+    return Contest("Files", session, direct, rows, spread, progress).run()
 
 
 def _inputs(

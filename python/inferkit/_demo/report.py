@@ -44,6 +44,8 @@ def files_text(report: filetypes.FilesReport) -> Iterator[str]:
         f"   by the model inside magika {report.magika} where a model is needed "
         f"({report.by_model:,} files)"
     )
+    if report.no_time:
+        yield f"   {report.no_time:,} files more were left out for lack of time; --all takes it"
     yield ""
     yield from types_text(report.types)
     if report.outcome is not None:
@@ -77,7 +79,7 @@ def outcome_text(outcome: Outcome, tolerance: float) -> Iterator[str]:
                 f"     {side.name:<24}{side.rate:>11,.0f}  {spread:<17}"
                 f"{side.latency(50):>9.2f}{side.latency(99):>9.2f}"
             )
-            yield line + (f"   {side.rate / best.rate:.2f}x" if side.ours else "")
+            yield line + (f"   {side.rate / best.rate:.2f}x" if side.ours and best.rate else "")
         yield f"     batches formed: {sizes_text(outcome.batch_sizes[style])}"
     yield ""
     yield from batching_text(outcome)
@@ -147,6 +149,7 @@ def files_json(report: filetypes.FilesReport) -> dict[str, Any]:
         "magika": report.magika,
         "files": report.types.total(),
         "by_model": report.by_model,
+        "left_out": report.no_time,
         "types": dict(sorted(report.types.items(), key=lambda pair: (-pair[1], pair[0]))),
         "labels_compared": report.compared,
         "labels_different": report.different,
