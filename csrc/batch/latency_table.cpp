@@ -14,9 +14,10 @@ std::size_t LatencyTable::bucket_of(std::uint32_t rows) noexcept {
 void LatencyTable::record(std::uint32_t rows, DurationNs took) noexcept {
   Bucket& bucket = buckets_[bucket_of(rows)];
   measured_ |= 1U << bucket_of(rows);
-  if (bucket.count < kManySamples) ++bucket.count;  // a model that runs for weeks must not wrap
+  // Counts no further than it matters: a session that runs for weeks must not wrap to "nothing".
+  bucket.count = std::min(bucket.count + 1, kMemory);
   // A plain mean first, then a weight of 1/16: about the last 40 runs count.
-  const double weight = 1.0 / std::min(bucket.count, 16U);
+  const double weight = 1.0 / bucket.count;
   auto value = static_cast<double>(took);
   if (bucket.count > 1) {
     // A thread that lost its core for a while says nothing about the model; a model that really

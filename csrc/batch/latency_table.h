@@ -41,10 +41,10 @@ class LatencyTable {
     double rows = 0;
     double mean = 0;
     double deviation = 0;
-    std::uint32_t count = 0;
+    std::uint32_t count = 0;  // of samples, up to kMemory
   };
   static constexpr std::size_t kBuckets = 21;
-  static constexpr std::uint32_t kManySamples = 1'000'000;
+  static constexpr std::uint32_t kMemory = 16;
 
   [[nodiscard]] static std::size_t bucket_of(std::uint32_t rows) noexcept;
 
