@@ -1,0 +1,202 @@
+#include "batch/lane.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <random>
+#include <set>
+#include <vector>
+
+#include "support/records.h"
+
+using namespace inferkit;
+using namespace inferkit::testing;
+
+namespace {
+
+using TestLane = Lane<StdAtom>;
+using State = RequestState;
+
+std::vector<Record*> pop_all(TestLane& lane) {
+  std::vector<Record*> out;
+  while (Record* record = lane.pop_within(0xffff'ffff, out.empty())) out.push_back(record);
+  return out;
+}
+
+TEST_CASE("lane: takes requests with its own dimensions, whatever their hash says") {
+  Records records;
+  Record* first = records.make({.dim = 5});
+  const TestLane lane(*first);
+  CHECK(lane.takes(*records.make({.dim = 5})));
+  Record* other = records.make({.dim = 6});
+  CHECK_FALSE(lane.takes(*other));
+  other->lane_hash = first->lane_hash;  // a collision
+  CHECK_FALSE(lane.takes(*other));
+}
+
+TEST_CASE("lane: highest priority, then earliest deadline, then first come") {
+  Records records;
+  Record* plain = records.make();
+  Record* later = records.make();
+  Record* urgent = records.make({.priority = 2});
+  Record* soon = records.make({.deadline = 500});
+  Record* sooner = records.make({.deadline = 400});
+  Record* low = records.make({.priority = -1, .deadline = 1});
+  TestLane lane(*plain);
+  std::uint64_t sequence = 0;
+  for (Record* record : {plain, later, urgent, soon, sooner, low}) lane.push(record, sequence++);
+  CHECK(pop_all(lane) == std::vector<Record*>{urgent, sooner, soon, plain, later, low});
+  CHECK(lane.empty());
+}
+
+TEST_CASE("lane: a batch takes the first whatever its size, and no one who does not fit") {
+  Records records;
+  TestLane lane(*records.make());
+  Record* big = records.make({.rows = 10});
+  Record* medium = records.make({.rows = 4});
+  Record* small = records.make({.rows = 1});
+  std::uint64_t sequence = 0;
+  for (Record* record : {big, medium, small}) lane.push(record, sequence++);
+  CHECK(lane.pop_within(0, false) == nullptr);
+  CHECK(lane.pop_within(0, true) == big);
+  CHECK(lane.pop_within(3, false) == nullptr);  // nor does a smaller one overtake it
+  CHECK(lane.pop_within(4, false) == medium);
+  CHECK(lane.pop_within(1, false) == small);
+  CHECK(lane.pop_within(9, true) == nullptr);
+}
+
+TEST_CASE("lane: its state is that of what lies in it") {
+  Records records;
+  CountingSink sink;
+  TestLane lane(*records.make());
+  lane.push(records.make({.rows = 3, .arrival = 1'000, .deadline = 9'000}), 0);
+  lane.push(records.make({.rows = 2, .priority = 1, .arrival = 1'200, .deadline = 9'500,
+                          .sink = &sink}), 1);
+  LaneState state = lane.state();
+  CHECK(state.rows == 5);
+  CHECK(state.head_rows == 2);
+  CHECK(state.head == order_of(1, 1'200, 9'500, 1));
+  CHECK(state.earliest_deadline == 9'000);
+  CHECK(state.latency == &lane.latency);
+  CHECK(lane.callers() == 1);
+  CHECK(lane.requests() == 2);
+  CHECK(lane.front_sink() == &sink);
+  CHECK(lane.kept_deadline() == 9'500);  // the other has a thread asleep that times itself
+
+  REQUIRE(lane.pop_within(9, true) != nullptr);
+  state = lane.state();
+  CHECK(state.rows == 3);
+  CHECK(state.head_rows == 3);
+  CHECK(lane.callers() == 1);
+  CHECK(lane.front_sink() == nullptr);
+  REQUIRE(lane.pop_within(9, true) != nullptr);
+  CHECK(lane.callers() == 0);
+  CHECK(lane.earliest_deadline() == kNever);
+  CHECK(lane.kept_deadline() == kNever);
+}
+
+TEST_CASE("lane: learns how often requests come") {
+  Records records;
+  TestLane lane(*records.make());
+  lane.push(records.make({.arrival = 5'000}), 0);
+  CHECK(lane.state().arrival_gap == kNever);  // one arrival says nothing
+  lane.push(records.make({.arrival = 5'100}), 1);
+  CHECK(lane.state().arrival_gap == 100);
+  lane.push(records.make({.arrival = 5'900}), 2);
+  CHECK(lane.state().arrival_gap > 100);
+  CHECK(lane.state().arrival_gap < 800);
+  lane.push(records.make({.arrival = 5'800}), 3);  // stamped before, pushed after: not negative
+  CHECK(lane.state().arrival_gap >= 0);
+}
+
+TEST_CASE("lane: sweeping takes out who leaves, each once, and keeps the order of the others") {
+  Records records;
+  CountingSink sink;
+  std::mt19937 random(7);
+  TestLane lane(*records.make());
+  std::set<Record*> gone;
+  std::vector<Record*> stay;
+  for (std::uint64_t i = 0; i < 40; ++i) {
+    const bool leaves = i % 3 == 0;
+    Record* record = records.make({.rows = 2,
+                                   .priority = static_cast<std::int32_t>(random() % 5),
+                                   .deadline = leaves ? 100 : 200,
+                                   .sink = i % 2 == 0 ? &sink : nullptr});
+    if (leaves) {
+      REQUIRE(record->move(State::queued, State::cancelled));
+      gone.insert(record);
+    } else {
+      stay.push_back(record);
+    }
+    lane.push(record, i);
+  }
+  std::stable_sort(stay.begin(), stay.end(),
+                   [](Record* a, Record* b) { return a->priority > b->priority; });
+  std::multiset<Record*> buried;
+  lane.sweep([](Record* record) { return record->state() != State::queued; },
+             [&](Record* record) { buried.insert(record); });
+  CHECK(buried == std::multiset<Record*>(gone.begin(), gone.end()));
+  CHECK(lane.state().rows == 2 * stay.size());
+  CHECK(lane.earliest_deadline() == 200);
+  CHECK(lane.kept_deadline() == 200);
+  CHECK(pop_all(lane) == stay);
+  CHECK(lane.callers() == 0);
+}
+
+TEST_CASE("lane: a buried record may be used anew in the very act") {
+  Records records;
+  TestLane lane(*records.make());
+  lane.push(records.make({.rows = 3}), 0);
+  lane.push(records.make({.rows = 5}), 1);
+  lane.sweep([](Record* record) { return record->rows == 3; },
+             [](Record* record) { record->rows = 1'000; });
+  CHECK(lane.state().rows == 5);
+}
+
+TEST_CASE("lane: groups that failed run again as they are, before everybody else") {
+  Records records;
+  CountingSink sink;
+  TestLane lane(*records.make());
+  std::vector<Record*> all;
+  for (int i = 0; i < 5; ++i) {
+    all.push_back(records.make({.rows = 2, .deadline = 1'000 - i, .sink = i == 4 ? &sink : nullptr}));
+  }
+  lane.push(records.make({.priority = 1'000}), 0);
+  lane.push_retry({all[0], all[1]});
+  lane.push_retry({all[2], all[3], all[4]});
+  CHECK(lane.has_retry());
+  CHECK(lane.state().rows == 11);
+  CHECK(lane.state().head < order_of(INT32_MAX, 0, 0, 0));
+  CHECK(lane.callers() == 5);
+  CHECK(lane.earliest_deadline() == 996);
+  CHECK(lane.kept_deadline() == 996);
+  CHECK(lane.front_sink() == nullptr);
+  CHECK(lane.requests() == 1);
+  CHECK(lane.pop_retry() == std::vector<Record*>{all[0], all[1]});
+  CHECK(lane.state().rows == 7);
+  CHECK(lane.pop_retry() == std::vector<Record*>{all[2], all[3], all[4]});
+  CHECK_FALSE(lane.has_retry());
+  CHECK(lane.state().rows == 1);
+  CHECK(lane.callers() == 1);
+}
+
+TEST_CASE("lane: who leaves a group that failed is swept too, and an emptied group is gone") {
+  Records records;
+  TestLane lane(*records.make());
+  Record* a = records.make({.rows = 2});
+  Record* b = records.make({.rows = 3});
+  Record* c = records.make({.rows = 4});
+  lane.push_retry({a});
+  lane.push_retry({b, c});
+  for (Record* record : {a, b}) REQUIRE(record->move(State::queued, State::expired));
+  std::vector<Record*> buried;
+  lane.sweep([](Record* record) { return record->state() != State::queued; },
+             [&](Record* record) { buried.push_back(record); });
+  CHECK(buried == std::vector<Record*>{a, b});
+  CHECK(lane.state().rows == 4);
+  CHECK(lane.pop_retry() == std::vector<Record*>{c});
+  CHECK(lane.empty());
+  CHECK(lane.callers() == 0);
+}
+
+}  // namespace

@@ -1,0 +1,133 @@
+#include "batch/latency_table.h"
+
+#include <doctest/doctest.h>
+
+#include <functional>
+
+using namespace inferkit;
+
+namespace {
+
+// Measured at each power of two up to `most`.
+LatencyTable measured(std::uint32_t most, const std::function<DurationNs(std::uint32_t)>& time) {
+  LatencyTable table;
+  for (std::uint32_t rows = 1; rows <= most; rows *= 2) table.record(rows, time(rows));
+  return table;
+}
+
+TEST_CASE("latency_table: knows nothing at first") {
+  const LatencyTable table;
+  CHECK_FALSE(table.measured());
+  CHECK(table.mean(1) == 0);
+  CHECK(table.p99(1'000'000) == 0);
+  CHECK(table.fixed_cost() == 0);
+  CHECK(table.cheapest_rows(64) == 64);
+}
+
+TEST_CASE("latency_table: between measured sizes the straight line") {
+  LatencyTable table;
+  table.record(1, 1'000);
+  table.record(9, 9'000);
+  CHECK(table.mean(1) == 1'000);
+  CHECK(table.mean(5) == 5'000);
+  CHECK(table.mean(9) == 9'000);
+  CHECK(table.mean(0) == 1'000);  // a batch without rows runs one
+}
+
+TEST_CASE("latency_table: above the largest in proportion, below the smallest as the smallest") {
+  LatencyTable table;
+  table.record(8, 800);
+  CHECK(table.mean(16) == 1'600);
+  CHECK(table.mean(1'000) == 100'000);
+  CHECK(table.mean(1) == 800);
+}
+
+TEST_CASE("latency_table: the largest sizes share the last bucket and do not fall out") {
+  LatencyTable table;
+  table.record(1U << 20, 1'000);
+  table.record(0xffff'ffff, 3'000);
+  CHECK(table.measured());
+  CHECK(table.mean(1) > 0);
+}
+
+TEST_CASE("latency_table: few samples count alike") {
+  LatencyTable table;
+  table.record(4, 100);
+  table.record(4, 300);
+  CHECK(table.mean(4) == 200);
+}
+
+TEST_CASE("latency_table: old samples fade") {
+  LatencyTable table;
+  for (int i = 0; i < 1'000; ++i) table.record(4, 100'000);
+  for (int i = 0; i < 10; ++i) table.record(4, 500'000);
+  const DurationNs partly = table.mean(4);
+  CHECK(partly > 200'000);
+  CHECK(partly < 400'000);
+  for (int i = 0; i < 100; ++i) table.record(4, 500'000);
+  CHECK(table.mean(4) > 499'000);
+}
+
+TEST_CASE("latency_table: the bound is twice the mean until the spread is known") {
+  LatencyTable table;
+  for (int i = 0; i < 7; ++i) table.record(2, 1'000);
+  CHECK(table.p99(2) == 2'000);
+  table.record(2, 1'000);
+  CHECK(table.p99(2) == 1'000);  // eight alike: no spread
+  CHECK(table.p99(64) == 64'000);  // never measured: twice what is expected of it
+}
+
+TEST_CASE("latency_table: the bound widens with the spread") {
+  LatencyTable table;
+  for (int i = 0; i < 200; ++i) table.record(2, i % 2 == 0 ? 900 : 1'100);
+  CHECK(table.p99(2) > 1'300);
+  CHECK(table.p99(2) < 1'500);
+}
+
+TEST_CASE("latency_table: the fixed cost is what one row costs less a row") {
+  CHECK(measured(64, [](std::uint32_t rows) { return 1'000 + 10 * rows; }).fixed_cost() == 1'000);
+  CHECK(measured(64, [](std::uint32_t rows) { return 500 * rows; }).fixed_cost() == 0);
+  CHECK(measured(64, [](std::uint32_t rows) { return rows * rows; }).fixed_cost() == 0);
+  CHECK(measured(1, [](std::uint32_t) { return 1'000; }).fixed_cost() == 0);  // one size says nothing
+}
+
+TEST_CASE("latency_table: where rows get cheaper all the way, as many as allowed") {
+  const LatencyTable mlp =
+      measured(64, [](std::uint32_t rows) { return 100'000 + 5'000 * rows; });
+  CHECK(mlp.cheapest_rows(64) == 64);
+  CHECK(mlp.cheapest_rows(512) == 512);  // still falling at the largest measured
+  CHECK(mlp.cheapest_rows(7) == 7);
+}
+
+TEST_CASE("latency_table: a convolution on a CPU: every row costs the same, so one at a time") {
+  const LatencyTable conv = measured(64, [](std::uint32_t rows) { return 2'000'000 * rows; });
+  CHECK(conv.cheapest_rows(64) == 1);
+  const LatencyTable worse =
+      measured(64, [](std::uint32_t rows) { return 1'000'000 * rows * (rows == 1 ? 2 : 3); });
+  CHECK(worse.cheapest_rows(64) == 1);
+  // A few per cent are noise and not worth a later answer.
+  const LatencyTable noisy =
+      measured(64, [](std::uint32_t rows) { return (rows == 1 ? 1'000'000 : 970'000) * rows; });
+  CHECK(noisy.cheapest_rows(64) == 1);
+}
+
+TEST_CASE("latency_table: a run as short as its hand-out is batched for the hand-out's sake") {
+  const LatencyTable tiny = measured(64, [](std::uint32_t rows) { return 1'000 * rows; });
+  CHECK(tiny.cheapest_rows(64) == 32);  // the last 4 % are noise
+}
+
+TEST_CASE("latency_table: the bottom of a valley") {
+  const LatencyTable cache = measured(64, [](std::uint32_t rows) {
+    return rows <= 8 ? 800'000 + 100'000 * rows : 400'000 * rows;
+  });
+  CHECK(cache.cheapest_rows(64) == 8);
+  CHECK(cache.cheapest_rows(4) == 4);
+}
+
+TEST_CASE("latency_table: one measured size is no comparison") {
+  LatencyTable table;
+  table.record(1, 2'000'000);
+  CHECK(table.cheapest_rows(64) == 64);
+}
+
+}  // namespace
