@@ -13,8 +13,10 @@ from inferkit import _core
 from tree import ROOT
 
 STUB_PYTHON = (3, 11)  # annotations are spelled differently on others
-# What CPython itself says about slots of C types has no annotations.
-SLOTS = {
+# What the generator cannot know: the bases of generics, and the slots of C types, for which
+# CPython has no annotations.
+SPELLED_OUT = {
+    "class Result(dict):": "class Result(dict[str, numpy.typing.NDArray[typing.Any]]):",
     "def __new__(type, *args, **kwargs):": (
         "def __new__(type, *args: typing.Any, **kwargs: typing.Any) -> typing.Any:"
     ),
@@ -25,7 +27,6 @@ SLOTS = {
     "def __next__(self):": "def __next__(self) -> typing.Any:",
     "def __repr__(self):": "def __repr__(self) -> str:",
 }
-
 
 # Public types of the core say that they live in inferkit; the stub is where they are defined.
 STUB_PROGRAM = """
@@ -40,18 +41,16 @@ main(["inferkit._core", "-o", sys.argv[1], "--exit-code"])
 
 
 def core_stub() -> str:
-    """python/inferkit/_core.pyi, as pybind11-stubgen writes it, with the bases of generics."""
+    """python/inferkit/_core.pyi, as pybind11-stubgen writes it, with SPELLED_OUT applied."""
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(
             [sys.executable, "-c", STUB_PROGRAM, folder], check=True, capture_output=True
         )
         stub = Path(folder, "inferkit", "_core.pyi").read_text()
-    bare, typed = (
-        "class Result(dict):",
-        "class Result(dict[str, numpy.typing.NDArray[typing.Any]]):",
-    )
-    assert stub.count(bare) == 1
-    return stub.replace(bare, typed)
+    for bare, typed in SPELLED_OUT.items():
+        assert bare in stub, f"{bare} is gone: drop it from SPELLED_OUT"
+        stub = stub.replace(bare, typed)
+    return stub
 
 
 def errors_page() -> str:
