@@ -1,6 +1,6 @@
 """Call one session from many threads, as a threaded web server would: batches form themselves."""
 
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from importlib.resources import as_file, files
 
 import inferkit
@@ -27,7 +27,7 @@ def main() -> None:
         print(f"threads: {right} of {len(images)} right")
 
         # submit() returns a concurrent.futures.Future: one thread can have many on the way.
-        futures = {
+        futures: dict[Future[inferkit.Result], int] = {
             session.submit({"pixels": image[None]}): label
             for image, label in zip(images, labels, strict=True)
         }

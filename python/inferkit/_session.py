@@ -128,7 +128,7 @@ class Session(_core.SessionCore):
         """
         import asyncio
 
-        loading = asyncio.ensure_future(asyncio.to_thread(cls, model, **options))
+        loading = asyncio.ensure_future(asyncio.to_thread(lambda: cls(model, **options)))
         try:
             return await asyncio.shield(loading)
         except asyncio.CancelledError:
@@ -287,7 +287,7 @@ async def _each(feeds: Iterable[Feeds] | AsyncIterable[Feeds]) -> AsyncIterator[
             yield entry
 
 
-def _close_unwanted(loading: "asyncio.Future[Session]") -> None:
+def _close_unwanted(loading: "asyncio.Task[Session]") -> None:
     """Nobody waits for this session any more."""
     if not loading.cancelled() and loading.exception() is None:
         loading.result().close(drain=False)
