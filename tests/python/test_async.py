@@ -1,0 +1,461 @@
+"""`await session.run_async(...)`: every way of awaiting, on every kind of loop."""
+
+import asyncio
+import collections.abc
+import contextvars
+import gc
+import inspect
+import os
+import threading
+import weakref
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import inferkit
+import loops
+import numpy as np
+import onnx_models
+import pytest
+from conftest import check_balance
+from numpy.typing import NDArray
+from occupied import Held, one_at_a_time, rounds, until
+
+Feeds = dict[str, NDArray[np.float32]]
+X: Feeds = {"x": np.linspace(-1, 1, 32, dtype=np.float32)[None]}
+
+every_loop = pytest.mark.parametrize("kind", sorted(loops.KINDS))
+
+
+@pytest.fixture
+def cheap() -> Iterator[inferkit.Session]:
+    """Model (a) on one instance: a run is cheaper than a hand-off."""
+    with inferkit.Session(onnx_models.mlp_a(), instances=1) as session:
+        yield session
+        check_balance(session)
+
+
+# ---- ways of awaiting -------------------------------------------------------------------------
+async def plain(session: inferkit.Session, feeds: Feeds) -> inferkit.Result:
+    return await session.run_async(feeds)
+
+
+async def as_task(session: inferkit.Session, feeds: Feeds) -> inferkit.Result:
+    return await asyncio.create_task(session.run_async(feeds))
+
+
+async def in_task_group(session: inferkit.Session, feeds: Feeds) -> inferkit.Result:
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(session.run_async(feeds)) for _ in range(3)]
+    return tasks[1].result()
+
+
+async def with_wait_for(session: inferkit.Session, feeds: Feeds) -> inferkit.Result:
+    return await asyncio.wait_for(session.run_async(feeds), 60)
+
+
+async def in_timeout(session: inferkit.Session, feeds: Feeds) -> inferkit.Result:
+    async with asyncio.timeout(60):
+        return await session.run_async(feeds)
+
+
+async def gathered(session: inferkit.Session, feeds: Feeds) -> inferkit.Result:
+    return (await asyncio.gather(*(session.run_async(feeds) for _ in range(5))))[2]
+
+
+async def shielded(session: inferkit.Session, feeds: Feeds) -> inferkit.Result:
+    return await asyncio.shield(session.run_async(feeds))
+
+
+async def as_completed(session: inferkit.Session, feeds: Feeds) -> inferkit.Result:
+    results = [
+        await first for first in asyncio.as_completed([session.run_async(feeds) for _ in range(3)])
+    ]
+    return results[2]
+
+
+async def ensured(session: inferkit.Session, feeds: Feeds) -> inferkit.Result:
+    return await asyncio.ensure_future(session.run_async(feeds))
+
+
+async def waited(session: inferkit.Session, feeds: Feeds) -> inferkit.Result:
+    done, _ = await asyncio.wait([asyncio.ensure_future(session.run_async(feeds))])
+    return done.pop().result()
+
+
+async def by_hand(session: inferkit.Session, feeds: Feeds) -> inferkit.Result:
+    class Wrapped:
+        def __await__(self) -> Any:
+            return (yield from session.run_async(feeds).__await__())
+
+    answer: inferkit.Result = await Wrapped()
+    return answer
+
+
+WAYS: list[Callable[[inferkit.Session, Feeds], Awaitable[inferkit.Result]]] = [
+    plain,
+    as_task,
+    in_task_group,
+    with_wait_for,
+    in_timeout,
+    gathered,
+    shielded,
+    as_completed,
+    ensured,
+    waited,
+    by_hand,
+]
+
+
+@every_loop
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+def test_every_way_of_awaiting(cheap: inferkit.Session, kind: str, way: Any) -> None:
+    assert np.array_equal(loops.run_on(kind, way(cheap, X))["y"], cheap.run(X)["y"])
+
+
+@every_loop
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+def test_every_way_of_awaiting_a_runner(kind: str, way: Any) -> None:
+    with one_at_a_time() as session:
+        assert loops.run_on(kind, way(session, rounds(200)))["y"][0, 0] == 200
+        check_balance(session)
+
+
+@every_loop
+def test_the_loop_runs_the_coroutine_itself(cheap: inferkit.Session, kind: str) -> None:
+    assert list(loops.run_on(kind, cheap.run_async(X))) == ["y"]
+
+
+# ---- what it is -------------------------------------------------------------------------------
+def test_it_is_a_coroutine_until_it_is_awaited(cheap: inferkit.Session) -> None:
+    coroutine = cheap.run_async(X)
+    assert isinstance(coroutine, collections.abc.Coroutine)
+    assert asyncio.iscoroutine(coroutine)
+    assert inspect.isawaitable(coroutine)
+    assert not asyncio.isfuture(coroutine)
+    assert "Session.run_async" in repr(coroutine)
+    assert weakref.ref(coroutine)() is coroutine
+    coroutine.close()
+    with pytest.raises(RuntimeError, match="cannot reuse already awaited"):
+        coroutine.send(None)
+
+
+def test_never_awaited_warns_and_queues_nothing(cheap: inferkit.Session) -> None:
+    before = cheap.stats()
+    with pytest.warns(RuntimeWarning, match=r"'Session\.run_async' was never awaited"):
+        cheap.run_async(X)
+    after = cheap.stats()
+    assert (after.accepted, after.pool_allocations) == (before.accepted, before.pool_allocations)
+
+
+def test_awaiting_twice_is_refused(cheap: inferkit.Session) -> None:
+    async def main() -> None:
+        coroutine = cheap.run_async(X)
+        await coroutine
+        with pytest.raises(RuntimeError, match="cannot reuse already awaited"):
+            await coroutine
+        with pytest.raises(RuntimeError, match="cannot reuse already awaited"):
+            await asyncio.ensure_future(coroutine)
+
+    accepted = cheap.stats().accepted
+    asyncio.run(main())
+    assert cheap.stats().accepted == accepted + 1
+
+
+def test_a_second_awaiter_is_refused_and_the_first_served() -> None:
+    async def main(session: inferkit.Session) -> None:
+        coroutine = session.run_async(rounds(2000))
+        first = asyncio.create_task(coroutine)
+        await asyncio.sleep(0)
+        with pytest.raises(RuntimeError, match="being awaited already"):
+            await coroutine
+        assert (await first)["y"][0, 0] == 2000
+
+    with one_at_a_time() as session:
+        asyncio.run(main(session))
+        check_balance(session)
+
+
+def test_outside_of_a_loop_it_says_what_to_use(cheap: inferkit.Session) -> None:
+    with pytest.raises(RuntimeError, match=r"event loop.*run\(\) or submit\(\)"):
+        cheap.run_async(X).send(None)
+
+
+def test_arguments_are_refused_where_a_coroutine_function_would(cheap: inferkit.Session) -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'timeuot'"):
+        cheap.run_async(X, timeuot=1)  # type: ignore[call-arg]
+    coroutine = cheap.run_async(X, timeout=-1)
+    with pytest.raises(inferkit.InvalidInputError, match="timeout"):
+        asyncio.run(plain_await(coroutine))
+    for feeds in ({"z": X["x"]}, {"x": X["x"].astype(np.float64)}, {"x": X["x"][0]}):
+        with pytest.raises(inferkit.InvalidInputError):
+            asyncio.run(plain_await(cheap.run_async(feeds)))
+
+
+async def plain_await(awaitable: Awaitable[inferkit.Result]) -> inferkit.Result:
+    return await awaitable
+
+
+def test_inputs_may_change_once_the_await_has_begun() -> None:
+    async def main(session: inferkit.Session) -> None:
+        feeds = rounds(300)
+        task = asyncio.create_task(session.run_async(feeds))
+        await asyncio.sleep(0)
+        feeds["x"][:] = 7
+        assert (await task)["y"][0, 0] == 300
+
+    with one_at_a_time() as session:
+        asyncio.run(main(session))
+
+
+def test_outputs_are_chosen_by_name(three: inferkit.Session) -> None:
+    feeds = {
+        "left": np.ones((2, 3), np.float32),
+        "right": np.ones((2, 3), np.float32),
+        "count": np.array([4, 5]),
+    }
+    result = asyncio.run(plain_await(three.run_async(feeds, outputs=["twice", "total"])))
+    assert list(result) == ["twice", "total"]
+    assert result["twice"].tolist() == [8, 10]
+
+
+# ---- batches and turns -------------------------------------------------------------------------
+@every_loop
+def test_one_iteration_is_one_batch(cheap: inferkit.Session, kind: str) -> None:
+    async def main() -> None:
+        before = cheap.stats()
+        feeds = [{"x": np.full((1, 32), i, np.float32)} for i in range(8)]
+        results = await asyncio.gather(*(cheap.run_async(each) for each in feeds))
+        after = cheap.stats()
+        assert after.batches - before.batches == 1
+        assert {result.info.batch_rows for result in results} == {8}
+        for each, result in zip(feeds, results, strict=True):
+            assert np.allclose(result["y"], cheap.run(each)["y"], rtol=1e-5)
+
+    loops.run_on(kind, main())
+
+
+def test_callers_are_resumed_in_their_own_contexts() -> None:
+    whose = contextvars.ContextVar("whose", default=-1)
+
+    async def caller(session: inferkit.Session, number: int) -> int:
+        whose.set(number)
+        await session.run_async(rounds(number))
+        return whose.get()
+
+    async def main(session: inferkit.Session) -> None:
+        assert await asyncio.gather(*(caller(session, i) for i in range(20))) == list(range(20))
+        assert whose.get() == -1
+
+    with one_at_a_time() as session:
+        asyncio.run(main(session))
+
+
+async def lone_caller(session: inferkit.Session) -> None:
+    """Two awaits without company: from then on the session runs them at once."""
+    for _ in range(2):
+        await session.run_async(X)
+
+
+def test_a_lone_caller_is_answered_without_suspending(cheap: inferkit.Session) -> None:
+    async def main() -> bool:
+        loop = asyncio.get_running_loop()
+        for _ in range(20):  # the machine may make one run dear, or spend the budget
+            await lone_caller(cheap)
+            turned: list[bool] = []
+            loop.call_soon(turned.append, True)
+            await cheap.run_async(X)
+            if not turned:
+                return True
+        return False
+
+    assert asyncio.run(main())
+
+
+def test_a_lone_caller_does_not_starve_the_loop(cheap: inferkit.Session) -> None:
+    async def main() -> int:
+        await lone_caller(cheap)
+        turned: list[bool] = []
+        asyncio.get_running_loop().call_soon(turned.append, True)
+        count = 0
+        while not turned:
+            await cheap.run_async(X)
+            count += 1
+            assert count < 10_000
+        return count
+
+    asyncio.run(main())
+
+
+@every_loop
+def test_one_task_that_exits_leaves_the_others_resumed(cheap: inferkit.Session, kind: str) -> None:
+    class Farewell(SystemExit):
+        pass
+
+    resumed: list[int] = []
+
+    async def caller(number: int) -> None:
+        await cheap.run_async(X)
+        resumed.append(number)
+        if number == 1:
+            raise Farewell
+
+    loop = loops.KINDS[kind]()
+    try:
+
+        async def main() -> None:
+            await asyncio.gather(*(caller(i) for i in range(4)))
+
+        with pytest.raises(Farewell):
+            loop.run_until_complete(main())
+        assert resumed == [0, 1, 2, 3]
+    finally:
+        finish(loop)
+
+
+def finish(loop: asyncio.AbstractEventLoop) -> None:
+    """Close a loop as `asyncio.run` does."""
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+    loop.close()
+
+
+def test_several_loops_in_several_threads(cheap: inferkit.Session) -> None:
+    wrong: list[object] = []
+
+    async def caller(number: int) -> None:
+        feeds = {"x": np.full((1, 32), number, np.float32)}
+        expected = cheap.run(feeds)["y"]
+        for _ in range(100):
+            answer = (await cheap.run_async(feeds))["y"]
+            if not np.allclose(answer, expected, rtol=1e-5):
+                wrong.append(answer)
+
+    async def main(first: int) -> None:
+        await asyncio.gather(*(caller(first + i) for i in range(8)))
+
+    kinds = [kind for kind in ("asyncio", "without add_reader", "debug") for _ in range(2)]
+    threads = [
+        threading.Thread(target=lambda i=i, kind=kind: loops.run_on(kind, main(10 * i)))  # type: ignore[misc]
+        for i, kind in enumerate(kinds)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+# ---- the end of loops and sessions -------------------------------------------------------------
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_a_thousand_loops_leave_nothing_behind(cheap: inferkit.Session) -> None:
+    async def main() -> None:
+        await asyncio.gather(cheap.run_async(X), cheap.run_async(X))
+
+    def coroutines() -> int:
+        gc.collect()
+        return sum(type(each).__name__ == "RunCoroutine" for each in gc.get_objects())
+
+    asyncio.run(main())
+    descriptors_before, coroutines_before = descriptors(), coroutines()
+    for _ in range(1000):
+        asyncio.run(main())
+    assert descriptors() == descriptors_before
+    assert coroutines() == coroutines_before
+
+
+@pytest.mark.parametrize("kind", ["asyncio", "uvloop", "without add_reader"])
+def test_a_loop_closed_before_its_answers(kind: str) -> None:
+    loop = loops.KINDS[kind]()
+    with one_at_a_time() as session:
+        with Held(session) as held:
+            tasks = [loop.create_task(session.run_async(rounds(0))) for _ in range(5)]
+            loop.run_until_complete(asyncio.sleep(0))
+            assert session.stats().accepted == 5 + held.count
+            loop.close()
+        until(lambda: session.stats().undeliverable == 5)
+        check_balance(session)
+        assert session.stats().answered == 5 + held.count
+        assert not any(task.done() for task in tasks)
+        forget(tasks)
+
+
+def forget(tasks: list[asyncio.Task[Any]]) -> None:
+    """Drop tasks of a closed loop without asyncio's complaint about them."""
+    for task in tasks:
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+    tasks.clear()
+    gc.collect()
+
+
+def test_nobody_has_to_ask_after_a_closed_loop() -> None:
+    session = one_at_a_time()
+    gone = weakref.ref(session)
+    loop = asyncio.new_event_loop()
+    with Held(session):
+        tasks = [loop.create_task(session.run_async(rounds(0))) for _ in range(3)]
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.close()
+        forget(tasks)
+    with pytest.warns(ResourceWarning, match="unclosed"):
+        del session
+        until(lambda: gc.collect() >= 0 and gone() is None)
+
+
+def test_a_closed_session_leaves_its_loops(cheap: inferkit.Session) -> None:
+    async def main() -> None:
+        with inferkit.Session(onnx_models.mlp_a()) as session:
+            await session.run_async(X)
+            gone = weakref.ref(session)
+            during = descriptors()
+        del session
+        await cheap.run_async(X)
+        await asyncio.sleep(0)  # the loop sees that the session has left
+        gc.collect()
+        assert gone() is None
+        for _ in range(20):
+            with inferkit.Session(onnx_models.mlp_a()) as session:
+                await session.run_async(X)
+        assert descriptors() <= during
+
+    asyncio.run(main())
+
+
+@every_loop
+@pytest.mark.parametrize("drain", [True, False])
+def test_close_while_a_thousand_wait(kind: str, drain: bool) -> None:
+    async def main(session: inferkit.Session) -> list[object]:
+        with Held(session):
+            tasks = [asyncio.ensure_future(session.run_async(rounds(0))) for _ in range(1000)]
+            await asyncio.sleep(0)
+            assert session.stats().in_flight >= 1000
+            await session.aclose(drain)
+        with pytest.raises(inferkit.SessionClosedError):
+            await session.run_async(rounds(0))
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    session = one_at_a_time(max_pending=2000)
+    outcomes = loops.run_on(kind, main(session))
+    closed = sum(isinstance(each, inferkit.SessionClosedError) for each in outcomes)
+    answered = sum(isinstance(each, dict) for each in outcomes)
+    assert (answered, closed) == ((1000, 0) if drain else (0, 1000))
+    check_balance(session)
+    assert session.stats().closed >= closed
+    assert session.stats().undeliverable == 0
+
+
+def test_close_on_the_loops_own_thread() -> None:
+    async def main(session: inferkit.Session) -> None:
+        with Held(session):
+            tasks = [asyncio.create_task(session.run_async(rounds(0))) for _ in range(10)]
+            await asyncio.sleep(0)
+            session.close()
+        assert [(await task)["y"][0, 0] for task in tasks] == [0] * 10
+
+    session = one_at_a_time()
+    asyncio.run(main(session))
+    check_balance(session)
