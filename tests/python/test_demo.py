@@ -177,7 +177,8 @@ def test_rows_without_a_reference_are_not_compared() -> None:
 
 
 def test_batch_sizes_are_told_in_powers_of_two() -> None:
-    assert sizes_text({1: 5, 2: 1, 3: 1, 64: 9}) == "1 row: 5, 2-3 rows: 2, 64-127 rows: 9"
+    assert sizes_text(Counter({1: 5, 2: 1, 3: 1, 4: 1})) == "1 row: 5, 2 rows: 1, 3-4 rows: 2"
+    assert sizes_text(Counter({33: 1, 64: 9, 65: 1})) == "33-64 rows: 10, 65-128 rows: 1"
 
 
 # ---- which files, and what is in them ---------------------------------------------------------

@@ -94,15 +94,15 @@ def outcome_text(outcome: Outcome, tolerance: float) -> Iterator[str]:
 
 
 def sizes_text(sizes: Counter[int]) -> str:
-    """Return how many batches had 1, 2-3, 4-7, ... rows."""
+    """Return how many batches had 1, 2, 3-4, 5-8, ... rows."""
     ranges: Counter[int] = Counter()
     for rows, batches in sizes.items():
-        ranges[max(rows, 1).bit_length()] += batches
+        ranges[(max(rows, 1) - 1).bit_length()] += batches
     named = []
     for bits, batches in sorted(ranges.items()):
-        low, high = 1 << (bits - 1), (1 << bits) - 1
-        name = f"{low}" if low == high else f"{low}-{high}"
-        named.append(f"{name} rows: {batches:,}" if bits > 1 else f"1 row: {batches:,}")
+        low, high = (1 << bits >> 1) + 1, 1 << bits
+        span = f"{high}" if low == high else f"{low}-{high}"
+        named.append(f"{span} row{'s' * (high > 1)}: {batches:,}")
     return ", ".join(named) or "none"
 
 
