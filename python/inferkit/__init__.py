@@ -1,11 +1,7 @@
 """ONNX models served from inside your Python process, with batches that form themselves.
 
-    import inferkit
-
-    with inferkit.Session("model.onnx") as session:
-        result = session.run({"x": rows})          # from any thread
-        future = session.submit({"x": rows})       # concurrent.futures
-        result = await session.run_async({"x": rows})
+``Session`` loads a model; ``run`` blocks for one answer, ``submit`` returns a future, ``run_async``
+is awaited, ``map`` answers many; all of them from any number of threads and event loops at once.
 """
 
 import logging as _logging

@@ -53,7 +53,7 @@ class InvalidInputError(InferkitError, ValueError):
     """A feed or an argument does not fit: name, dtype, rank, dimension, rows or value.
 
     The text names it, what was expected and what came, and nothing was queued. Values that only
-    the running model can judge, such as an index out of range, are refused with ONNX Runtime's text.
+    the running model can judge, such as an index out of range, are refused in ONNX Runtime's words.
     """
 
 
