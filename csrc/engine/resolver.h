@@ -64,8 +64,7 @@ class Resolver {
   // By the queue side: a queued request ends without having run. False: it had ended already, and
   // is a tombstone. Either way the queue side must bury() it afterwards.
   bool drop(Record* request, RequestState state, SinkWakes<Atom>& wakes) noexcept {
-    if (!request->move(RequestState::queued, state)) return false;
-    count(state);
+    if (!counted(state, [&] { return request->move(RequestState::queued, state); })) return false;
     request->payload = {};
     tell(request, wakes);
     return true;
@@ -74,10 +73,11 @@ class Resolver {
   // By a third party with a handle: a running request ends before its run does.
   void expire_running(Handle handle, SinkWakes<Atom>& wakes) noexcept {
     Record* request = &slab[handle.index];
-    if (!request->move_and_own(handle.generation, RequestState::claimed, RequestState::expired)) {
-      return;
-    }
-    count(RequestState::expired);
+    constexpr RequestState kEnd = RequestState::expired;
+    const auto end = [&] {
+      return request->move_and_own(handle.generation, RequestState::claimed, kEnd);
+    };
+    if (!counted(kEnd, end)) return;
     tell(request, wakes);
     slab.release(request);
   }
@@ -86,14 +86,20 @@ class Resolver {
   // `was_queued` tells whether a tombstone was left.
   [[nodiscard]] bool leave(Record* request, RequestState state, bool running_too,
                            bool& was_queued) noexcept {
-    was_queued = request->move(RequestState::queued, state);
-    if (was_queued) {
-      count(state);
-      request->payload = {};
-      return true;
-    }
-    if (!running_too || !request->move(RequestState::claimed, state)) return false;
-    count(state);
+    was_queued = false;
+    const auto end = [&] {
+      // Around until it has ended: a batch that fails puts it from claimed back to queued.
+      while (!is_terminal(request->state())) {
+        was_queued = request->move(RequestState::queued, state);
+        if (was_queued) return true;
+        if (request->state() != RequestState::claimed) continue;
+        if (!running_too) return false;
+        if (request->move(RequestState::claimed, state)) return true;
+      }
+      return false;
+    };
+    if (!counted(state, end)) return false;
+    if (was_queued) request->payload = {};
     return true;
   }
 
@@ -131,12 +137,6 @@ class Resolver {
     if (room_hook) room_hook();
   }
 
-  void count(RequestState state) noexcept {
-    if (state == RequestState::cancelled) ledger.cancelled.add();
-    if (state == RequestState::expired) ledger.expired.add();
-    if (state == RequestState::closed) ledger.closed.add();
-  }
-
   Credits<Atom> credits;
   RequestSlab<Atom> slab;
   Ledger<Atom> ledger;
@@ -144,6 +144,18 @@ class Resolver {
 
  private:
   static constexpr std::size_t kWakeChains = 2;
+
+  // Counts before the CAS, so that whoever sees the state finds it counted; a loser takes it back.
+  template <class Move>
+  bool counted(RequestState state, Move&& move) noexcept {
+    auto& counter = state == RequestState::cancelled ? ledger.cancelled
+                    : state == RequestState::expired ? ledger.expired
+                                                     : ledger.closed;
+    counter.add();
+    if (move()) return true;
+    counter.take_back();
+    return false;
+  }
 
   void tell(Record* request, SinkWakes<Atom>& wakes) noexcept {
     if (request->sink != nullptr) {
