@@ -30,6 +30,12 @@ std::string shape_trouble(const Signature& signature, const std::vector<OutputSl
   return {};
 }
 
+// Whether a row takes as much room in both: else row r of the batch is not where it should be.
+bool same_rows(const Shape& batch, const Shape& solo) noexcept {
+  const auto inner = batch.dims().subspan(1);
+  return std::equal(inner.begin(), inner.end(), solo.dims().begin() + 1, solo.dims().end());
+}
+
 // Empty when each row of a batch equals its run alone and a repeated run equals itself.
 std::string coupling(Probe& probe, const Signature& signature, bool& shapes_proven) {
   std::vector<std::uint64_t> seeds;
@@ -42,6 +48,11 @@ std::string coupling(Probe& probe, const Signature& signature, bool& shapes_prov
     trouble = shape_trouble(signature, solo, 1);
     if (!trouble.empty()) return trouble;
     for (std::size_t i = 0; i < solo.size(); ++i) {
+      if (!same_rows(batch[i].view.shape, solo[i].view.shape)) {
+        return text("the shape of a row depends on the rows: output '", signature.outputs[i].name,
+                    "' had shape ", to_string(batch[i].view.shape), " for ", kCheckRows,
+                    " rows and ", to_string(solo[i].view.shape), " for one of them");
+      }
       const double difference = row_difference(batch[i].view, row, solo[i].view);
       if (difference > row_tolerance(solo[i].view.dtype)) {
         return text("a row's answer depends on the rows beside it: output '",
