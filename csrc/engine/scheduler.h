@@ -1,6 +1,7 @@
 // The token's work: what was queued becomes batches, and each batch finds a thread.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -63,10 +64,10 @@ class Scheduler {
 
   // Call after anything that may change what should run. Returns a lease whose batch the caller
   // must now run and finish(), or kNoLease.
-  [[nodiscard]] int ring(const Role<Atom>& role) { return bell_.ring() ? hold(role) : kNoLease; }
+  [[nodiscard]] int ring(const Role<Atom>& role) noexcept { return bell_.ring() ? hold(role) : kNoLease; }
 
   // The batch of `lease` was completed: gives the lease back and rings.
-  [[nodiscard]] int finish(int lease, const Role<Atom>& role) {
+  [[nodiscard]] int finish(int lease, const Role<Atom>& role) noexcept {
     // release: pairs with the acquire of the next take: batch and outcome are written.
     free_.fetch_or(1U << lease, std::memory_order_release);
     if (closing_.load(std::memory_order_relaxed)) Atom::wake(free_, 1 << 30);
@@ -89,11 +90,12 @@ class Scheduler {
 
   // From now on whatever is queued is answered with `closed`. Ring afterwards.
   void begin_closing() noexcept { closing_.store(true, std::memory_order_release); }
-  // Blocks until no batch holds a lease, or `until`.
+  // Blocks until no batch holds a lease and nobody is about to wake a sink, or `until`.
   [[nodiscard]] bool wait_all_free(TimeNs until) noexcept {
     for (;;) {
       const std::uint32_t free = free_.load(std::memory_order_acquire);
-      if (free == all_leases()) return true;
+      // acquire: pairs with send(): it has left the sinks alone.
+      if (free == all_leases() && tellers_.load(std::memory_order_acquire) == 0) return true;
       if (clock_.now() >= until) return false;
       Atom::wait(free_, free, until);
     }
@@ -108,7 +110,8 @@ class Scheduler {
     const DurationNs one = predicted_one_.load(std::memory_order_relaxed);
     const DurationNs full = predicted_full_.load(std::memory_order_relaxed);
     if (limits_.max_rows <= 1) return one;
-    return one + (full - one) * (rows - 1) / (limits_.max_rows - 1);
+    const std::uint32_t more = std::max(rows, 1U) - 1;  // no rows run as one
+    return one + (full - one) * more / (limits_.max_rows - 1);
   }
 
  private:
@@ -123,13 +126,14 @@ class Scheduler {
     std::uint32_t assigned = 0;
     bool hint = false;  // work is left that a runner should look at
     bool keeper = false;
+    bool tells = false;  // counted in tellers_
   };
 
   [[nodiscard]] std::uint32_t all_leases() const noexcept {
     return instances_ == 32 ? ~0U : (1U << instances_) - 1;
   }
 
-  [[nodiscard]] int hold(const Role<Atom>& role);
+  [[nodiscard]] int hold(const Role<Atom>& role) noexcept;
   void take_in();
   void collect_returns();
   void tidy(TimeNs now, Wakes& wakes);
@@ -141,6 +145,8 @@ class Scheduler {
   [[nodiscard]] bool is_mine(const Role<Atom>& role, const Batch<Atom>& batch) const noexcept;
   void hand_over(std::uint32_t lease, DurationNs predicted, TimeNs now, Wakes& wakes) noexcept;
   void set_alarm(TimeNs now, Wakes& wakes) noexcept;
+  void arm_keeper(TimeNs at, Wakes& wakes) noexcept;
+  void become_teller(Wakes& wakes) noexcept;
   void send(Wakes& wakes) noexcept;
   void publish_prediction(const LatencyTable& table) noexcept {
     if (!table.measured()) return;
@@ -164,6 +170,8 @@ class Scheduler {
   typename Atom::template Atomic<std::uint32_t> tombstones_{0};
   typename Atom::template Atomic<bool> sweep_asked_{false};
   typename Atom::template Atomic<bool> closing_{false};
+  // Threads that ended requests and still have to wake their sinks.
+  typename Atom::template Atomic<std::uint32_t> tellers_{0};
   typename Atom::template Atomic<DurationNs> predicted_one_{0};
   typename Atom::template Atomic<DurationNs> predicted_full_{0};
 

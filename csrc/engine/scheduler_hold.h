@@ -6,7 +6,7 @@
 namespace inferkit {
 
 template <class Atom>
-int Scheduler<Atom>::hold(const Role<Atom>& role) {
+int Scheduler<Atom>::hold(const Role<Atom>& role) noexcept {
   Wakes wakes;
   int mine = kNoLease;
   for (int round = 1;; ++round) {
@@ -18,7 +18,9 @@ int Scheduler<Atom>::hold(const Role<Atom>& role) {
     set_alarm(now, wakes);
     if (bell_.release()) break;
     if (round == kMaxRounds) {
-      // Others keep ringing: let a runner take over rather than hold this caller for ever.
+      // Others keep ringing: let a runner take over rather than hold this caller for ever. All
+      // may be inside long runs; then the keeper looks after deadlines.
+      if (known_free_ == 0) arm_keeper(now, wakes);
       bell_.drop();
       wakes.hint = true;
       break;
@@ -68,6 +70,7 @@ void Scheduler<Atom>::tidy(TimeNs now, Wakes& wakes) {
   }
   lanes_.for_each([&](Lane<Atom>& lane) {
     if (lane.empty() || !(closing || sweep || lane.earliest_deadline() <= now)) return;
+    become_teller(wakes);
     const auto leaves = [&](Record* request) {
       if (closing) {
         resolver_.drop(request, RequestState::closed, wakes.sinks);
@@ -90,6 +93,7 @@ void Scheduler<Atom>::expire_running(TimeNs now, Wakes& wakes) {
     auto& deadlines = batches_[static_cast<std::size_t>(__builtin_ctz(taken))].deadlines;
     std::erase_if(deadlines, [&](const typename Batch<Atom>::Deadline& deadline) {
       if (deadline.at > now) return false;
+      become_teller(wakes);
       resolver_.expire_running(deadline.handle, wakes.sinks);
       return true;
     });
@@ -132,7 +136,10 @@ bool Scheduler<Atom>::may_take(const Role<Atom>& role, const Lane<Atom>& lane, D
   using Kind = typename Role<Atom>::Kind;
   if (role.kind == Kind::runner) return true;
   if (role.kind == Kind::none || lane.has_retry()) return false;
-  if (role.kind == Kind::loop) return lane.front_sink() == role.loop && predicted <= role.budget;
+  if (role.kind == Kind::loop) {
+    // Unmeasured, a run may take for ever: not on an event loop's thread.
+    return lane.front_sink() == role.loop && lane.latency.measured() && predicted <= role.budget;
+  }
   const Record& caller = *role.caller;
   if (caller.lane != &lane || caller.state() != RequestState::queued) return false;
   if (caller.deadline == kNever) return predicted <= kLendLimit;
@@ -230,9 +237,22 @@ void Scheduler<Atom>::set_alarm(TimeNs now, Wakes& wakes) noexcept {
   }
   // An alarm that rings too early costs one look; one that is late would break a promise.
   if (alarm_ <= now) alarm_ = kNever;  // it has rung
-  if (at >= alarm_) return;
+  if (at < alarm_) arm_keeper(at, wakes);
+}
+
+template <class Atom>
+void Scheduler<Atom>::arm_keeper(TimeNs at, Wakes& wakes) noexcept {
   alarm_ = at;
   wakes.keeper |= keeper_.arm(at);
+}
+
+// Before the first credits are given back: a close() that finds them all there finds us too, and
+// waits until no sink is needed any more.
+template <class Atom>
+void Scheduler<Atom>::become_teller(Wakes& wakes) noexcept {
+  if (wakes.tells) return;
+  wakes.tells = true;
+  tellers_.fetch_add(1, std::memory_order_relaxed);  // published by giving the credits back
 }
 
 template <class Atom>
@@ -250,6 +270,9 @@ void Scheduler<Atom>::send(Wakes& wakes) noexcept {
     keeper_.wake();
   }
   wakes.sinks.send();
+  if (!wakes.tells) return;
+  tellers_.fetch_sub(1, std::memory_order_release);  // pairs with wait_all_free()
+  if (closing_.load(std::memory_order_relaxed)) Atom::wake(free_, 1 << 30);
 }
 
 }  // namespace inferkit
