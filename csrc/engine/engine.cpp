@@ -229,6 +229,8 @@ std::string Engine::explain() const {
   return out;
 }
 
-void Engine::close(bool drain, DurationNs timeout) noexcept { core_->close(drain, timeout); }
+void Engine::close(bool drain, DurationNs timeout) noexcept {
+  if (!forked()) core_->close(drain, timeout);
+}
 
 }  // namespace inferkit

@@ -39,7 +39,8 @@ enum class IfFull : std::uint8_t {
 // Throws: only what each method names.
 class Engine {
  public:
-  // Blocks: warm-up. Throws: Error(model_load), Error(invalid_input) for options.
+  // Blocks: warm-up. Throws: Error(model_load), for want of threads too; Error(invalid_input) for
+  // options.
   // `load_time`: how long the backend took to load, which bounds the warm-up from below.
   [[nodiscard]] static std::shared_ptr<Engine> open(std::unique_ptr<Backend> backend,
                                                     const EngineOptions& options,
@@ -103,7 +104,7 @@ class Engine {
   [[nodiscard]] std::string explain() const;
   // Refuses new requests; drain: waits for the accepted ones (at most `timeout`); then answers what
   // is still queued with session_closed, waits for running batches, joins the threads and drops
-  // the model. Idempotent. Blocks: yes.
+  // the model. Idempotent; nothing in a forked child. Blocks: yes.
   void close(bool drain, DurationNs timeout) noexcept;
   [[nodiscard]] bool closed() const noexcept;
   // True in a child of the process that opened the engine.

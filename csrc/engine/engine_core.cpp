@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <string>
+#include <system_error>
 
+#include "base/failpoint.h"
 #include "base/thread_setup.h"
 #include "memory/host_resource.h"
 
@@ -38,11 +40,17 @@ Engine::Core::Core(std::unique_ptr<Backend> model, Findings found, const EngineO
   scheduler.seed(findings.latency);
 }
 
-void Engine::Core::start_threads() {
+void Engine::Core::start_threads() try {
+  threads.reserve(options.instances + std::size_t{1});
   for (std::uint32_t i = 0; i < options.instances; ++i) {
+    INFERKIT_FAILPOINT("engine.start_thread");
     threads.emplace_back([this, i] { runner_main(i); });
   }
+  INFERKIT_FAILPOINT("engine.start_thread");
   threads.emplace_back([this] { keeper_main(); });
+} catch (const std::system_error& error) {
+  join_threads();  // those that did start
+  fail(ErrorCode::model_load, "the system refused a thread: ", error.what());
 }
 
 void Engine::Core::runner_main(std::uint32_t me) {
