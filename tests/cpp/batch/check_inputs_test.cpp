@@ -47,7 +47,13 @@ TEST_CASE("check_inputs: what fits is counted") {
 TEST_CASE("check_inputs: no rows are fine") {
   const Signature signature = two_inputs();
   const std::array inputs = {bare(kFloat, {0, 3, 7}), bare(DType::int64, {0})};
-  CHECK(check_inputs(signature, inputs, 64).rows == 0);
+  const PayloadPlan none = check_inputs(signature, inputs, 64);
+  CHECK(none.rows == 0);
+  // They run as one row of zeros, and pay for it.
+  const std::array one = {bare(kFloat, {1, 3, 7}), bare(DType::int64, {1})};
+  CHECK(none.bytes == check_inputs(signature, one, 64).bytes);
+  CHECK(says(refusal(signature, {bare(kFloat, {0, 3, kHuge}), bare(DType::int64, {0})}),
+             "too many bytes"));
 }
 
 TEST_CASE("check_inputs: a wrong number of inputs names both numbers") {
