@@ -369,6 +369,14 @@ def test_a_folder_that_is_none_or_empty_is_refused(tmp_path: Path) -> None:
         assert says in done.stderr
 
 
+@pytest.mark.parametrize("value", ["abc", "0", "nan", "1e9"])
+def test_a_time_that_is_none_is_refused(value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["demo", "--seconds", value])
+    assert caught.value.code == 2
+    assert f"a number from 0.1 to 3600, not '{value}'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("options", [["--only", "digits"], ["--only", "files"], ["--json"]])
 def test_ctrl_c_leaves_at_once(options: list[str]) -> None:
     if options != ["--only", "digits"]:

@@ -50,9 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0.1 <= value <= 3600:
-        raise argparse.ArgumentTypeError("from 0.1 to 3600 seconds")
+        raise argparse.ArgumentTypeError(f"a number from 0.1 to 3600, not {text!r}")
     return value
 
 
