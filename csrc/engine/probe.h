@@ -12,7 +12,8 @@
 
 namespace inferkit {
 
-// Runs a model on rows of deterministic values: [-1, 1] for floating point, 0 or 1 for the rest.
+// Runs a model on rows of deterministic values: [-1, 1] for floating point; integers are all 1 in
+// rows of an odd seed, all 0 in the others.
 // Open inner dimensions are set to kOpenDim.
 // Threads: one. Blocks: for the runs. Owns: the probe's inputs. Throws: what Backend::run throws.
 class Probe {
