@@ -109,6 +109,7 @@ class LoopPort final : public EngineSink {
   std::uint32_t unflushed_rows_ = 0;
   bool flush_scheduled_ = false;
   bool resuming_ = false;
+  bool ring_when_resumed_ = false;  // a runner is to take what the resumed have asked for
   std::array<std::uint32_t, 2> last_flushes_{};  // how many requests they held
   DurationNs spent_ = 0;  // on inline runs since the loop last came round to flush()
 

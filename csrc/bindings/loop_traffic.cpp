@@ -24,15 +24,19 @@ void LoopPort::send_off(RunCoroutine* coroutine, EngineRequest* request, bool at
   Py_INCREF(object_of(coroutine));
   ++outstanding_;
   const std::uint32_t rows = std::max(request->rows, 1U);
-  if (!engine.runs_inline(unflushed_rows_ + rows)) return engine.submit(request);
+  const bool dear = !engine.runs_inline(unflushed_rows_ + rows);
+  if (dear && !resuming_) return engine.submit(request);
   engine.enqueue(request);
   ++unflushed_;
   unflushed_rows_ += rows;
+  // Those who were answered together ask again together. Rung for one by one, a runner that is
+  // still awake would take the first of them alone.
+  ring_when_resumed_ |= dear;
   if (flush_scheduled_) return;
   // Company is unlikely where the last two flushes had none. An await that never suspends starves
   // the loop, so even a lone caller goes round once the budget is spent.
   const bool lone = last_flushes_[0] == 1 && last_flushes_[1] == 1;
-  if (at_once && lone && spent_ < engine.options().inline_budget_ns) {
+  if (at_once && lone && !dear && spent_ < engine.options().inline_budget_ns) {
     run_at_once(coroutine);
   } else {
     schedule_flush();
@@ -140,6 +144,8 @@ bool LoopPort::resume_answered() {
     }
   }
   resuming_ = nested;
+  // The scheduled flush would come too, but after everything else that the loop has to do.
+  if (std::exchange(ring_when_resumed_, false)) hand_over();
   if (!raised) return true;
   raise(std::move(raised));
   return false;
