@@ -121,7 +121,7 @@ def run_pytest(session: nox.Session, *arguments: str, env: dict[str, str]) -> No
 @nox.session
 def test(session: nox.Session) -> None:
     """Everything: the wheel built once, both build variants, C++, house and Python tests."""
-    env = build_and_install(session)
+    env = build_and_install(session, "test,docs")
     overlay = {**env, "PYTHONPATH": str(testing_package(session))}
     run_pytest(session, "-q", "tests/python", env=overlay)
     run_pytest(session, *session.posargs, env=env)

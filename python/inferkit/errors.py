@@ -1,15 +1,17 @@
 """Everything that inferkit raises.
 
-InferkitError
-|-- ModelLoadError           the model cannot be loaded
-|-- RuntimeNotFoundError     no usable ONNX Runtime (an ImportError too)
-|-- InvalidInputError        a feed or an argument does not fit (a ValueError too)
-|-- QueueFullError           too much is accepted and not yet answered
-|-- DeadlineExceededError    the call's timeout ran out (a TimeoutError too)
-|-- SessionClosedError       the session is closed or closing
-|-- ForkedSessionError       the session belongs to the parent process
-|-- BackendError             ONNX Runtime failed while running
-`-- IntegrityError           model bytes are not the promised ones
+::
+
+    InferkitError
+    |-- ModelLoadError           the model cannot be loaded
+    |-- RuntimeNotFoundError     no usable ONNX Runtime (an ImportError too)
+    |-- InvalidInputError        a feed or an argument does not fit (a ValueError too)
+    |-- QueueFullError           too much is accepted and not yet answered
+    |-- DeadlineExceededError    the call's timeout ran out (a TimeoutError too)
+    |-- SessionClosedError       the session is closed or closing
+    |-- ForkedSessionError       the session belongs to the parent process
+    |-- BackendError             ONNX Runtime failed while running
+    `-- IntegrityError           model bytes are not the promised ones
 
 Cancellation is no error of ours: ``concurrent.futures.CancelledError`` from a Future,
 ``asyncio.CancelledError`` from ``run_async``.
