@@ -1,13 +1,14 @@
 #include "bindings/main_thread.h"
 
 #include <algorithm>
+#include <atomic>
 
 #include "bindings/ref.h"
 
 namespace inferkit {
 namespace {
 
-unsigned long main_thread = 0;  // written and read with the GIL
+std::atomic<unsigned long> main_thread{0};  // relaxed: a number, and it hardly ever changes
 
 }  // namespace
 
@@ -18,12 +19,12 @@ bool note_main_thread() {
   if (!thread) return false;
   const Ref ident = Ref::steal(PyObject_GetAttrString(thread.get(), "ident"));
   if (!ident) return false;
-  main_thread = PyLong_AsUnsignedLong(ident.get());
+  main_thread.store(PyLong_AsUnsignedLong(ident.get()), std::memory_order_relaxed);
   return PyErr_Occurred() == nullptr;
 }
 
 TimeNs slice_end(const Clock& clock, TimeNs until) noexcept {
-  if (PyThread_get_thread_ident() != main_thread) return until;
+  if (PyThread_get_thread_ident() != main_thread.load(std::memory_order_relaxed)) return until;
   return std::min(until, clock.now() + kSignalSlice);
 }
 

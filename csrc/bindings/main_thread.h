@@ -15,7 +15,7 @@ inline constexpr DurationNs kSignalSlice = 50 * kMillisecond;
 // Called at import and whenever a session is opened, which also covers a forked child.
 [[nodiscard]] bool note_main_thread();
 
-// The end of the next wait: `until`, or earlier on the main thread.
+// The end of the next wait: `until`, or earlier on the main thread. With or without the GIL.
 [[nodiscard]] TimeNs slice_end(const Clock& clock, TimeNs until) noexcept;
 
 }  // namespace inferkit
