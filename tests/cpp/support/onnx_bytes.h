@@ -63,6 +63,11 @@ class Graph {
     graph_.message(12, value_info(name, tensor_type(type, dims)));
     return *this;
   }
+  // An output of which the model does not even tell the rank.
+  Graph& shapeless_output(const std::string& name, int type) {
+    graph_.message(12, value_info(name, Message().message(1, Message().number(1, type))));
+    return *this;
+  }
   Graph& sequence_output(const std::string& name, int type) {
     const Message sequence = Message().message(1, tensor_type(type, {"n"}));
     graph_.message(12, value_info(name, Message().message(4, sequence)));

@@ -1,0 +1,225 @@
+// Runs that fail: who hears of it, and who does not.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include "base/failpoint.h"
+#include "engine/engine.h"
+#include "support/engine_rig.h"
+#include "support/function_backend.h"
+#include "support/thrown.h"
+
+using namespace inferkit;
+using namespace inferkit::testing;
+
+namespace {
+
+using State = RequestState;
+
+// Any run that holds one of these rows fails.
+void poison(ScriptedBackend& backend, const std::vector<double>& bad) {
+  backend.fail_when([bad](const SeenRun& run) -> std::optional<Error> {
+    for (const double value : run.first) {
+      if (std::find(bad.begin(), bad.end(), value) != bad.end()) {
+        return Error(ErrorCode::backend, text("no ", value), 2);
+      }
+    }
+    return std::nullopt;
+  });
+}
+
+TEST_CASE("engine: one bad request of eight fails alone, within a handful of runs") {
+  Rig rig;
+  for (int bad = 1; bad <= 8; ++bad) {
+    const std::size_t before = rig.backend().seen().size();
+    poison(rig.backend(), {static_cast<double>(bad)});
+    rig.occupy(100);
+    for (int i = 1; i <= 8; ++i) rig.submit({static_cast<float>(i)});
+    rig.backend().open_gate();
+    int failed = 0;
+    for (int i = 0; i < 9; ++i) {
+      const Outcome outcome = rig.next();
+      if (outcome.state == State::done) {
+        CHECK(outcome.values != answer_to({static_cast<float>(bad)}));
+        continue;
+      }
+      ++failed;
+      REQUIRE(outcome.state == State::failed);
+      CHECK(outcome.error->code() == ErrorCode::backend);
+      CHECK(outcome.error->backend_code() == 2);
+      CHECK(outcome.error->message() == text("no ", bad));
+    }
+    CHECK(failed == 1);
+    // The blocker and the batch; then at most two halves for each time eight can be halved.
+    CHECK(rig.backend().seen().size() - before <= 2 + 2 * 3);
+  }
+  CHECK(rig.stats().failed == 8);
+  CHECK(rig.stats().answered == 8 * 8);
+  CHECK(rig.stats().retried_batches == 8 * 3);
+  CHECK(rig.stats().sink_wakes <= 8 * (2 + 2 * 3));
+}
+
+TEST_CASE("engine: blocked callers among whom one is bad") {
+  Rig rig;
+  poison(rig.backend(), {3});
+  rig.occupy(100);
+  std::vector<EngineRequest*> callers;
+  for (int i = 1; i <= 6; ++i) callers.push_back(rig.start({static_cast<float>(i)}));
+  rig.backend().open_gate();
+  for (int i = 1; i <= 6; ++i) {
+    const Outcome outcome = rig.wait(callers[static_cast<std::size_t>(i - 1)]);
+    CHECK(outcome.state == (i == 3 ? State::failed : State::done));
+    if (i != 3) CHECK(outcome.values == answer_to({static_cast<float>(i)}));
+  }
+}
+
+TEST_CASE("engine: all bad, each told for itself, in no more than twice as many runs") {
+  Rig rig;
+  poison(rig.backend(), {1, 2, 3, 4, 5, 6, 7, 8});
+  rig.occupy(100);
+  for (int i = 1; i <= 8; ++i) rig.submit({static_cast<float>(i)});
+  rig.backend().open_gate();
+  std::vector<std::string> texts;
+  CHECK(rig.next().state == State::done);
+  for (int i = 1; i <= 8; ++i) texts.push_back(rig.next().error->message());
+  std::sort(texts.begin(), texts.end());
+  for (int i = 1; i <= 8; ++i) CHECK(texts[static_cast<std::size_t>(i - 1)] == text("no ", i));
+  CHECK(rig.backend().seen().size() - 1 <= 2 * 8 - 1);
+}
+
+TEST_CASE("engine: a passing failure hurts nobody who had a mate, and the next run is fine") {
+  Rig rig;
+  rig.occupy(100);
+  rig.submit({1});
+  rig.submit({2});
+  rig.backend().let_pass(1);
+  CHECK(rig.next().state == State::done);
+  rig.backend().fail_next(Error(ErrorCode::backend, "out of memory", 6));
+  rig.backend().open_gate();
+  CHECK(rig.next().state == State::done);
+  CHECK(rig.next().state == State::done);
+  rig.backend().fail_next(Error(ErrorCode::backend, "out of memory", 6));
+  CHECK(rig.run({3}).state == State::failed);
+  CHECK(rig.run({4}).values == answer_to({4}));
+}
+
+TEST_CASE("engine: a lone caller's failure is its own, with the backend's code") {
+  Rig rig;
+  poison(rig.backend(), {13});
+  const Outcome outcome = rig.run({13});
+  REQUIRE(outcome.state == State::failed);
+  CHECK(outcome.error->message() == "no 13");
+  CHECK(rig.stats().failed == 1);
+  CHECK(rig.stats().batches == 0);
+  CHECK(rig.run({12}).state == State::done);
+}
+
+TEST_CASE("engine: exceptions that are not ours become a BackendError") {
+  auto model = std::make_unique<FunctionBackend>(
+      row_wise_signature(1), [](auto, auto) { throw std::runtime_error("not one of ours"); });
+  const auto engine = Engine::open(std::move(model), bare_options());
+  Values<float> x(DType::float32, {1, 1}, {1});
+  const TensorView view = x.view();
+  EngineRequest* request = engine->admit({&view, 1}, {}, IfFull::fail);
+  engine->start(request);
+  REQUIRE(engine->await(request, kNever));
+  const Outcome outcome = collect(*engine, request);
+  REQUIRE(outcome.state == State::failed);
+  CHECK(outcome.error->code() == ErrorCode::backend);
+  CHECK(outcome.error->message() == "not one of ours");
+  Rig::check_ledger(*engine);
+}
+
+TEST_CASE("engine: a failure between gathering and running gives every buffer back") {
+  Rig rig;
+  rig.occupy(100);
+  for (int i = 0; i < 4; ++i) rig.submit({static_cast<float>(i)});
+  const failpoint::Scoped fails("executor.run",
+                                failpoint::throw_error(ErrorCode::backend, "planned"));
+  rig.backend().open_gate();
+  CHECK(rig.next().state == State::done);
+  for (int i = 0; i < 4; ++i) {
+    const Outcome outcome = rig.next();
+    CHECK(outcome.state == State::failed);
+    CHECK(outcome.error->message() == "planned");
+  }
+  CHECK(rig.backend().seen().size() == 1);
+  CHECK(rig.stats().pool.blocks_in_use == 0);
+}
+
+TEST_CASE("engine: a model that breaks its word about rows is an error, never a wrong slice") {
+  // Three rows whatever was asked for.
+  auto model = std::make_unique<FunctionBackend>(
+      row_wise_signature(1), [](std::span<const TensorView>, std::span<OutputSlot> outputs) {
+        place(outputs[0], shape_of({3, 1}));
+        std::fill_n(reinterpret_cast<float*>(outputs[0].view.data), 3, 42.0F);
+      });
+  const auto engine = Engine::open(std::move(model), bare_options());
+  Values<float> x(DType::float32, {2, 1}, {1, 2});
+  const TensorView view = x.view();
+  EngineRequest* request = engine->admit({&view, 1}, {}, IfFull::fail);
+  engine->start(request);
+  REQUIRE(engine->await(request, kNever));
+  const Outcome outcome = collect(*engine, request);
+  REQUIRE(outcome.state == State::failed);
+  CHECK(outcome.error->code() == ErrorCode::backend);
+  CHECK(says(outcome.error->message(), "'y'", "[3, 1]", "2 rows"));
+  Rig::check_ledger(*engine);
+}
+
+TEST_CASE("engine: one that only does so for batches is served alone in the end") {
+  // One row whatever was asked for: right for a single row.
+  auto model = std::make_unique<FunctionBackend>(
+      row_wise_signature(1),
+      [](std::span<const TensorView> inputs, std::span<OutputSlot> outputs) {
+        place(outputs[0], shape_of({1, 1}));
+        *reinterpret_cast<float*>(outputs[0].view.data) =
+            2 * *reinterpret_cast<const float*>(inputs[0].data) + 1;
+      });
+  const auto engine = Engine::open(std::move(model), bare_options());
+  Mailbox box;
+  Call call;
+  call.sink = &box;
+  for (int i = 0; i < 200; ++i) {
+    Values<float> x(DType::float32, {1, 1}, {static_cast<float>(i)});
+    const TensorView view = x.view();
+    engine->submit(engine->admit({&view, 1}, call, IfFull::fail));
+  }
+  float sum = 0;
+  for (int i = 0; i < 200; ++i) {
+    const Outcome outcome = collect(*engine, box.take());
+    REQUIRE(outcome.state == State::done);
+    sum += outcome.values.at(0);
+  }
+  CHECK(sum == 200.0F * 199.0F + 200.0F);
+  engine->close(true, kNever);
+  Rig::check_ledger(*engine);
+}
+
+TEST_CASE("engine: threads that the system refuses are an error, not an end of the process") {
+  for (const std::uint64_t started : {0U, 1U, 3U}) {
+    failpoint::Plan plan;
+    plan.skip = started;
+    plan.action = [] {
+      throw std::system_error(std::make_error_code(std::errc::resource_unavailable_try_again));
+    };
+    const failpoint::Scoped refuses("engine.start_thread", std::move(plan));
+    EngineOptions options = bare_options();
+    options.instances = 3;
+    const auto error = thrown([&] {
+      static_cast<void>(
+          Engine::open(std::make_unique<ScriptedBackend>(row_wise_signature(1), 3), options));
+    });
+    REQUIRE(error.has_value());
+    CHECK(error->code() == ErrorCode::model_load);
+    CHECK(says(error->message(), "thread"));
+  }
+}
+
+}  // namespace
