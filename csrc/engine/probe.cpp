@@ -111,6 +111,7 @@ std::vector<OutputSlot> Probe::run(const std::vector<std::uint64_t>& seeds, bool
     inputs.push_back(view);
   }
   std::vector<OutputSlot> outputs;
+  outputs.reserve(signature_.outputs.size());
   for (const TensorSpec& spec : signature_.outputs) {
     outputs.push_back({TensorView{spec.dtype, spec.shape, nullptr}, {}});
   }
