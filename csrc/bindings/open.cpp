@@ -103,10 +103,26 @@ void open_session(const py::object& self, const py::bytes& library, const py::by
   install(self, open_engine(plan), model, device, wait_when_full);
 }
 
+// Least and most of every numeric option, under the names that inferkit.Session has.
+std::map<std::string, std::pair<std::int64_t, std::int64_t>> option_ranges() {
+  std::map<std::string, std::pair<std::int64_t, std::int64_t>> ranges;
+  const EngineOptions defaults;
+  for_each_field(defaults, [&](const auto& row, const auto& value) {
+    if constexpr (is_number<std::decay_t<decltype(value)>>) {
+      ranges[std::string(row.name)] = {static_cast<std::int64_t>(row.range.min),
+                                       static_cast<std::int64_t>(row.range.max)};
+    }
+  });
+  return ranges;
+}
+
 }  // namespace
 
 void add_open(py::module_& module) {
   using py::arg;
+  module.def("option_ranges", &option_ranges,
+             "Least and most of each numeric option of inferkit.Session; times in nanoseconds, "
+             "sizes in bytes.");
   module.def("open_session", &open_session, arg("session"), py::kw_only(), arg("library"),
              arg("path"), arg("content"), arg("model"), arg("device"), arg("max_batch_size"),
              arg("max_delay"), arg("instances"), arg("threads"), arg("providers"),

@@ -10,21 +10,17 @@
 namespace inferkit {
 namespace {
 
-// Name in Python, where it is in EngineStats. inferkit.Stats has exactly these fields and
-// batch_sizes; a field that one side lacks fails the first stats().
-#define INFERKIT_STATS(X)                                                                         \
-  X(accepted, accepted) X(answered, answered) X(failed, failed) X(cancelled, cancelled)           \
-  X(expired, expired) X(closed, closed) X(in_flight, in_flight) X(undeliverable, undeliverable)   \
-  X(rejected, rejected) X(batches, batches) X(rows, rows) X(retried_batches, retried_batches)     \
-  X(lent_runs, lent_runs) X(inline_runs, inline_runs) X(runner_wakes, runner_wakes)               \
-  X(keeper_wakes, keeper_wakes) X(caller_wakes, caller_wakes) X(sink_wakes, sink_wakes)           \
-  X(queued_bytes, queued_bytes) X(pool_bytes_reserved, pool.bytes_reserved)                       \
-  X(pool_bytes_in_use, pool.bytes_in_use) X(pool_blocks_in_use, pool.blocks_in_use)               \
-  X(pool_allocations, pool.allocations) X(pool_misses, pool.misses)
-
-bool put(PyObject* dict, const char* name, std::uint64_t value) {
-  const Ref number = Ref::steal(PyLong_FromUnsignedLongLong(value));
-  return number && PyDict_SetItemString(dict, name, number.get()) == 0;
+// Every number of a field table, under its name there. inferkit.Stats has exactly these fields and
+// batch_sizes; one that either side lacks fails the first stats().
+template <class Counters>
+bool put_all(PyObject* dict, const Counters& counters) {
+  bool fine = true;
+  for_each_field(counters, [&](const auto& row, std::uint64_t value) {
+    if (!fine) return;
+    const Ref number = Ref::steal(PyLong_FromUnsignedLongLong(value));
+    fine = number && PyDict_SetItemString(dict, row.name.data(), number.get()) == 0;
+  });
+  return fine;
 }
 
 bool put_batch_sizes(PyObject* dict, const EngineStats& stats) {
@@ -45,10 +41,8 @@ PyObject* stats(PyObject* self, PyObject* /*unused*/) {
   const EngineStats now = engine->stats();
   const Ref fields = Ref::steal(PyDict_New());
   if (!fields) return nullptr;
-#define INFERKIT_PUT(name, where) \
-  if (!put(fields.get(), #name, now.where)) return nullptr;
-  INFERKIT_STATS(INFERKIT_PUT)
-#undef INFERKIT_PUT
+  const EngineCounters& counters = now;
+  if (!put_all(fields.get(), counters) || !put_all(fields.get(), now.pool)) return nullptr;
   if (!put_batch_sizes(fields.get(), now)) return nullptr;
   const Ref module = Ref::steal(PyImport_ImportModule("inferkit._facts"));
   if (!module) return nullptr;

@@ -9,21 +9,8 @@
 namespace inferkit {
 namespace {
 
-void check_range(const char* name, std::uint64_t value, std::uint64_t least, std::uint64_t most) {
-  if (value < least || value > most) {
-    fail(ErrorCode::invalid_input, name, ": expected ", least, " to ", most, ", got ", value);
-  }
-}
-
 EngineOptions fill_in(EngineOptions options) {
-  check_range("max_pending", options.max_pending, 1, Credits<StdAtom>::kMaxRequests);
-  check_range("max_pending_bytes", options.max_pending_bytes, 1, 1ULL << 46);
-  check_range("max_batch_size", options.max_batch_rows, 0, 1U << 20);
-  check_range("instances", options.instances, 0, kMaxInstances);
-  if (options.max_delay_ns < 0) {
-    fail(ErrorCode::invalid_input, "max_delay: expected 0 or more seconds, got ",
-         static_cast<double>(options.max_delay_ns) / static_cast<double>(kSecond));
-  }
+  check_ranges(options);
   if (options.instances == 0) options.instances = std::min(usable_cores(), kMaxInstances);
   return options;
 }

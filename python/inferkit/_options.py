@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NoReturn, TypeAlias, TypedDict
 
+from ._core import option_ranges
 from .errors import InvalidInputError, ModelLoadError
 
 Model: TypeAlias = str | os.PathLike[str] | bytes
@@ -37,6 +38,8 @@ class SessionOptions(TypedDict, total=False):
 
 _CPU = "CPUExecutionProvider"
 _CUDA = "CUDAExecutionProvider"
+# The core's own table of options; threads are ONNX Runtime's.
+_MOST = {"threads": 1024, **{name: most for name, (_, most) in option_ranges().items()}}
 _DEVICE = re.compile(r"auto|cpu|cuda(?::(?P<number>\d+))?")
 
 
@@ -70,12 +73,12 @@ def check_options(options: SessionOptions, name: str) -> dict[str, Any]:
         "providers": providers,
         "provider_options": provider_options,
         "session_config": _config("session_config", options["session_config"]),
-        "max_batch_size": _count("max_batch_size", options["max_batch_size"], 1 << 20, auto=True),
+        "max_batch_size": _count("max_batch_size", options["max_batch_size"], auto=True),
         "max_delay": _seconds("max_delay", options["max_delay"]),
-        "instances": _count("instances", options["instances"], 32, auto=True),
-        "threads": _count("threads", options["threads"], 1024, auto=True),
-        "max_pending": _count("max_pending", options["max_pending"], 1 << 20),
-        "max_pending_bytes": _count("max_pending_bytes", options["max_pending_bytes"], 1 << 46),
+        "instances": _count("instances", options["instances"], auto=True),
+        "threads": _count("threads", options["threads"], auto=True),
+        "max_pending": _count("max_pending", options["max_pending"]),
+        "max_pending_bytes": _count("max_pending_bytes", options["max_pending_bytes"]),
         "wait_when_full": _choice("when_full", options["when_full"], ("raise", "wait")) == "wait",
         "batch_axis": _batch_axis(options["batch_axis"]),
         "warmup": _flag("warmup", options["warmup"]),
@@ -92,8 +95,9 @@ def _refuse(name: str, expected: str, actual: object) -> NoReturn:
     raise InvalidInputError(f"{name}: expected {expected}, got {actual!r}")
 
 
-def _count(name: str, value: object, most: int, auto: bool = False) -> int:
-    """An int from 1 to ``most``; 0 for "auto"."""
+def _count(name: str, value: object, auto: bool = False) -> int:
+    """An int from 1 to what the core allows; 0 for "auto"."""
+    most = _MOST[name]
     if auto and value == "auto":
         return 0
     expected = f"'auto' or an int from 1 to {most}" if auto else f"an int from 1 to {most}"
@@ -111,8 +115,9 @@ def _count(name: str, value: object, most: int, auto: bool = False) -> int:
 def _seconds(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         _refuse(name, "seconds, 0 or more", value)
-    if not (math.isfinite(value) and 0 <= value <= 3600):
-        _refuse(name, "seconds from 0 to 3600", value)
+    most = _MOST[name] / 1e9
+    if not (math.isfinite(value) and 0 <= value <= most):
+        _refuse(name, f"seconds from 0 to {most:g}", value)
     return float(value)
 
 
