@@ -27,6 +27,7 @@ def main() -> None:
     parser.add_argument("--models", default="a,b", help="comma-separated, of: a, b")
     parser.add_argument("--callers", default="", help="comma-separated numbers of callers")
     parser.add_argument("--rounds", type=int, default=0, help="alternations (default 7)")
+    parser.add_argument("--window", type=float, default=0.0, help="seconds each (default 1)")
     parser.add_argument("--peers-only", action="store_true", help="leave inferkit out")
     parser.add_argument(
         "--out", type=Path, default=Path(__file__).parent / "results", help="folder for the JSON"
@@ -50,6 +51,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         if arguments.callers
         else base.callers,
         rounds=arguments.rounds or base.rounds,
+        window_s=arguments.window or base.window_s,
         peers_only=arguments.peers_only,
     )
 

@@ -116,6 +116,7 @@ class Scheduler {
 
  private:
   static constexpr int kMaxRounds = 4;
+  static constexpr std::uint32_t kCompanyLasts = 16;  // batches of one request, nothing beside them
   static constexpr std::size_t kMaxLanes = 256;
 
   // What to do once the token is let go.
@@ -178,6 +179,7 @@ class Scheduler {
   // The token holder's.
   alignas(kCacheLineBytes) std::uint32_t known_free_;  // leases whose return was booked
   std::uint64_t sequence_ = 0;
+  std::uint32_t company_ = 0;   // batches until one that is alone may use every core
   TimeNs wait_until_ = kNever;  // decide() wants to be asked again then
   TimeNs alarm_ = kNever;       // what the keeper was last told
 };

@@ -178,7 +178,15 @@ bool Scheduler<Atom>::claim(Lane<Atom>& lane, std::uint32_t rows, std::uint32_t 
   if (batch.members.empty()) return false;
   batch.lane = &lane;
   batch.claimed = now;
-  batch.alone = known_free_ == all_leases();
+  // Company lately is company soon: threads that a lone run wakes go on spinning for some 50 ms
+  // (measured: 23-32 % of the throughput of 64 callers on two cores).
+  const bool company = known_free_ != all_leases() || batch.members.size() > 1;
+  if (company) {
+    company_ = kCompanyLasts;
+  } else if (company_ != 0) {
+    --company_;
+  }
+  batch.alone = company_ == 0;
   ++lane.running;
   known_free_ &= ~(1U << lease);
   // acquire: pairs with finish(): whoever ran on this instance before is done with it.

@@ -11,6 +11,7 @@ namespace {
 
 constexpr DurationNs kLeastTime = 250 * kMillisecond;
 constexpr std::size_t kCheckRows = 4;
+constexpr DurationNs kLeastGain = 10 * kMicrosecond;
 
 // Empty when every output has the declared shape for so many rows.
 std::string shape_trouble(const Signature& signature, const std::vector<OutputSlot>& outputs,
@@ -93,8 +94,9 @@ void measure(Probe& probe, std::uint32_t max_rows, TimeNs stop, Backend& backend
              const Clock& clock, Findings& findings) {
   const DurationNs beside = time_runs(probe, 1, false, clock);
   const DurationNs alone = time_runs(probe, 1, true, clock);
-  // Below a tenth the second session is not worth its memory.
-  const bool keep = alone < beside - beside / 10;
+  // Below a tenth the second session is not worth its memory; a few microseconds are noise, and
+  // its threads would spin for nothing.
+  const bool keep = alone < beside - std::max(beside / 10, kLeastGain);
   backend.keep_alone_session(keep);
   findings.notes.push_back(text("one row: ", microseconds(beside), " on one thread, ",
                                 microseconds(alone), " on all; lone runs use ",
