@@ -5,13 +5,14 @@
 #include "bindings/errors.h"
 #include "bindings/gil.h"
 #include "bindings/loop_ports.h"
+#include "bindings/main_thread.h"
 #include "bindings/session.h"
 
 namespace inferkit {
 namespace {
 
 // False with an exception set.
-bool read_limit(PyObject* timeout, DurationNs& limit) {
+bool read_end(PyObject* timeout, const Clock& clock, TimeNs& end) {
   if (timeout == Py_None) return true;
   const double seconds = PyFloat_AsDouble(timeout);
   if (seconds == -1.0 && PyErr_Occurred() != nullptr) return false;
@@ -21,8 +22,22 @@ bool read_limit(PyObject* timeout, DurationNs& limit) {
     return false;
   }
   constexpr double kForever = 3.2e9;
-  if (seconds < kForever) limit = static_cast<DurationNs>(seconds * 1e9);
+  if (seconds < kForever) end = clock.now() + static_cast<DurationNs>(seconds * 1e9);
   return true;
+}
+
+// Until everything is answered or `end` has come. False with an exception set: a signal handler
+// raised, as Ctrl-C does. The session stays half closed then, and may be closed again.
+bool drain_until(Engine& engine, TimeNs end) {
+  while (true) {
+    const TimeNs until = slice_end(engine.clock(), end);
+    {
+      const ReleaseGil released;
+      if (engine.drain(until)) return true;
+    }
+    if (PyErr_CheckSignals() < 0) return false;
+    if (engine.clock().now() >= end) return true;
+  }
 }
 
 PyObject* close(PyObject* self, PyObject* args, PyObject* kwargs) {
@@ -33,17 +48,17 @@ PyObject* close(PyObject* self, PyObject* args, PyObject* kwargs) {
                                    &timeout)) {
     return nullptr;
   }
-  DurationNs limit = kNever;
-  if (!read_limit(timeout, limit)) return nullptr;
   // A share of our own: Python code may drop the session while we wait.
   const std::shared_ptr<Engine> engine = session_of(self)->engine;
-  if (engine != nullptr && !engine->forked()) {
-    {
-      const ReleaseGil released;
-      engine->close(drain != 0, limit);
-    }
-    leave_event_loops(session_of(self));
+  if (engine == nullptr || engine->forked()) Py_RETURN_NONE;
+  TimeNs end = kNever;
+  if (!read_end(timeout, engine->clock(), end)) return nullptr;
+  if (drain != 0 && !drain_until(*engine, end)) return nullptr;
+  {
+    const ReleaseGil released;
+    engine->close(false, 0);
   }
+  leave_event_loops(session_of(self));
   Py_RETURN_NONE;
 }
 

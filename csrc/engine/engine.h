@@ -102,6 +102,9 @@ class Engine {
 
   [[nodiscard]] EngineStats stats() const;
   [[nodiscard]] std::string explain() const;
+  // Refuses new requests from now on and waits for the accepted ones; false: `until` came first.
+  // For a caller that looks up from time to time before it closes. Blocks: yes.
+  [[nodiscard]] bool drain(TimeNs until) noexcept;
   // Refuses new requests; drain: waits for the accepted ones (at most `timeout`); then answers what
   // is still queued with session_closed, waits for running batches, joins the threads and drops
   // the model. Idempotent; nothing in a forked child. Blocks: yes.

@@ -88,13 +88,12 @@ void Engine::Core::keeper_main() {
 void Engine::Core::close(bool drain, DurationNs timeout) {
   const std::lock_guard lock(close_mutex);
   if (is_closed) return;
-  resolver.credits.close();
-  resolver.room_made();  // whoever waits for room learns that there will be none
+  refuse();
   const TimeNs now = clock.now();
   const TimeNs until = timeout == kNever || timeout > kNever - now ? kNever : now + timeout;
-  if (drain) drain_until(until);
+  if (drain) static_cast<void>(drain_until(until));
   scheduler.begin_closing();
-  drain_until(kNever);
+  static_cast<void>(drain_until(kNever));
   while (!scheduler.wait_all_free(clock.now() + kCloseStep)) {
   }
   join_threads();
@@ -102,16 +101,27 @@ void Engine::Core::close(bool drain, DurationNs timeout) {
   is_closed = true;
 }
 
-// Until nothing accepted is unanswered, or `until`.
-void Engine::Core::drain_until(TimeNs until) {
+void Engine::Core::refuse() {
+  resolver.credits.close();
+  resolver.room_made();  // whoever waits for room learns that there will be none
+}
+
+// True: nothing accepted is unanswered; false: `until` came first.
+bool Engine::Core::drain_until(TimeNs until) {
   for (;;) {
     static_cast<void>(scheduler.ring({}));
     const std::uint32_t epoch = resolver.credits.epoch();
-    if (!resolver.credits.announce_unless_idle()) return;
+    if (!resolver.credits.announce_unless_idle()) return true;
     const TimeNs now = clock.now();
-    if (now >= until) return;
+    if (now >= until) return false;
     resolver.credits.wait(epoch, std::min(until, now + kCloseStep));
   }
+}
+
+bool Engine::drain(TimeNs until) noexcept {
+  if (forked()) return true;
+  core_->refuse();
+  return core_->drain_until(until);
 }
 
 void Engine::Core::join_threads() {

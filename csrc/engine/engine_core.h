@@ -31,7 +31,8 @@ struct Engine::Core {
   void runner_main(std::uint32_t me);
   void keeper_main();
   void close(bool drain, DurationNs timeout);
-  void drain_until(TimeNs until);
+  void refuse();
+  [[nodiscard]] bool drain_until(TimeNs until);
   void join_threads();
 
   const EngineOptions options;  // automatic ones filled in

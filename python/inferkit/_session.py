@@ -19,7 +19,6 @@ from ._options import (
     check_options,
     default_name,
 )
-from ._runtime import find_runtime
 from .errors import SessionClosedError
 
 if TYPE_CHECKING:
@@ -89,6 +88,8 @@ class Session(_core.SessionCore):
         warmup: bool = True,
         name: str | None = None,
     ) -> None:
+        from ._runtime import find_runtime  # a sixth of the import time, needed only now
+
         source = check_model(model)
         options = check_options(
             {

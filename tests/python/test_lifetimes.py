@@ -108,6 +108,7 @@ def references(*objects: object) -> list[int]:
 
 def blocks_left(work: Callable[[], object]) -> int:
     """Python's memory blocks that `work` left behind."""
+    gc.collect()
     before = sys.getallocatedblocks()
     work()
     gc.collect()

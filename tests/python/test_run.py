@@ -358,11 +358,14 @@ def press() -> None:
     reading.wait()
     while session.stats().in_flight == 1 and not options:
         time.sleep(0.001)
-    time.sleep(0.1)  # nothing tells that a thread waits for room
+    time.sleep(0.1)  # nothing tells that a thread waits for room, or drains
     os.kill(os.getpid(), signal.SIGINT)
 
 threading.Thread(target=press).start()
 try:
+    if sys.argv[2] == "the close":
+        reading.set()
+        session.close()
     session.run(Feeds(x=np.array([[0]], np.float32)))
 except KeyboardInterrupt:
     print("left", session.stats().cancelled, flush=True)
@@ -370,7 +373,7 @@ os._exit(0)
 """
 
 
-@pytest.mark.parametrize("waits_for", ["an answer", "room"])
+@pytest.mark.parametrize("waits_for", ["an answer", "room", "the close"])
 def test_ctrl_c_ends_the_wait(waits_for: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", INTERRUPTED, os.path.dirname(__file__), waits_for],
