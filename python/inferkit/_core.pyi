@@ -8,7 +8,7 @@ import inferkit
 import inferkit._future
 import numpy.typing
 import typing
-__all__: list[str] = ['PendingCall', 'Result', 'RunCoroutine', 'SessionCore', 'error_table', 'on_notifier_thread', 'open_session', 'runtime_info', 'stop_notifier']
+__all__: list[str] = ['PendingCall', 'Result', 'RunCoroutine', 'SessionCore', 'error_table', 'on_notifier_thread', 'open_session', 'option_ranges', 'runtime_info', 'stop_notifier']
 class Result(dict[str, numpy.typing.NDArray[typing.Any]]):
     """
     The outputs of one call: a dict from output name to ndarray, in the model's order (or in that
@@ -247,6 +247,10 @@ def on_notifier_thread() -> bool:
 def open_session(session: typing.Any, *, library: bytes, path: bytes, content: bytes, model: str, device: str, max_batch_size: typing.SupportsInt | typing.SupportsIndex, max_delay: typing.SupportsFloat | typing.SupportsIndex, instances: typing.SupportsInt | typing.SupportsIndex, threads: typing.SupportsInt | typing.SupportsIndex, providers: collections.abc.Sequence[str], provider_options: collections.abc.Mapping[str, collections.abc.Mapping[str, str]], session_config: collections.abc.Mapping[str, str], max_pending: typing.SupportsInt | typing.SupportsIndex, max_pending_bytes: typing.SupportsInt | typing.SupportsIndex, wait_when_full: bool, batch_axis: str, warmup: bool, name: str) -> None:
     """
     Load the model and start the engine of a new SessionCore; inferkit.Session has checked the options.
+    """
+def option_ranges() -> dict[str, tuple[int, int]]:
+    """
+    Least and most of each numeric option of inferkit.Session; times in nanoseconds, sizes in bytes.
     """
 def runtime_info(path: str) -> dict[str, typing.Any]:
     """
