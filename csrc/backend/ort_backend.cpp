@@ -1,5 +1,6 @@
 #include "backend/ort_backend.h"
 
+#include <cstring>
 #include <string>
 #include <utility>
 #include <vector>
@@ -83,6 +84,12 @@ bool computes_on_cpu(const OrtOptions& options) {
   return options.providers.empty() || options.providers.front() == "CPUExecutionProvider";
 }
 
+// Whether ONNX Runtime is to write into the slot's own memory. Never for a scalar: an output whose
+// rank the model does not tell looks like one, and binding it would fail the run.
+bool binds(const TensorView& wanted) noexcept {
+  return wanted.data != nullptr && wanted.shape.rank() != 0;
+}
+
 OrtBackend::OrtBackend(OrtLibrary& library, const OrtModel& model, const OrtOptions& options)
     : library_(library),
       api_(library.api()),
@@ -156,7 +163,7 @@ void OrtBackend::run(std::span<const TensorView> inputs, std::span<OutputSlot> o
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     const TensorView& wanted = outputs[i].view;
     instance.outputs[i] =
-        wanted.data == nullptr ? nullptr : instance.kept_outputs[i].over(wanted, memory_.get());
+        binds(wanted) ? instance.kept_outputs[i].over(wanted, memory_.get()) : nullptr;
   }
   const bool solo = context.alone && solo_;
   ort::ArenaWatch& arena = solo ? instance.solo_arena : instance.load_arena;
@@ -174,14 +181,21 @@ void OrtBackend::adopt_results(std::span<OutputSlot> outputs, Instance& instance
   std::size_t i = 0;
   try {
     for (; i < outputs.size(); ++i) {
-      if (outputs[i].view.data != nullptr) continue;
-      outputs[i].view.dtype = signature_.outputs[i].dtype;
-      ort::adopt(api_, Handle<ort::Value>(api_, instance.outputs[i]), outputs[i]);
+      TensorView& wanted = outputs[i].view;
+      if (binds(wanted)) continue;
+      OutputSlot made;
+      made.view.dtype = signature_.outputs[i].dtype;
+      ort::adopt(api_, Handle<ort::Value>(api_, instance.outputs[i]), made);
+      if (wanted.data != nullptr && made.view.shape.rank() == 0) {
+        std::memcpy(wanted.data, made.view.data, item_size(made.view.dtype));
+      } else {
+        outputs[i] = std::move(made);
+      }
     }
   } catch (...) {
     // The failed one is released by its handle; those after it have no owner yet.
     for (++i; i < outputs.size(); ++i) {
-      if (outputs[i].view.data == nullptr) api_.ReleaseValue(instance.outputs[i]);
+      if (!binds(outputs[i].view)) api_.ReleaseValue(instance.outputs[i]);
     }
     throw;
   }

@@ -17,7 +17,8 @@ namespace inferkit {
 // session does both where there is one thread, or where a provider other than the CPU computes.
 // keep_alone_session(false) frees solo, for good; no run may be in progress then.
 //
-// An output slot without data comes back in memory of ONNX Runtime's, kept alive by its owner.
+// An output slot without data comes back in memory of ONNX Runtime's, kept alive by its owner. So
+// does a slot bound as a scalar whose result is none: the model had not declared its rank.
 // Blocks: reads, optimises and pre-packs the model. Throws: Error(model_load).
 [[nodiscard]] std::unique_ptr<Backend> make_ort_backend(OrtLibrary& library, const OrtModel& model,
                                                         const OrtOptions& options);

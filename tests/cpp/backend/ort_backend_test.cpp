@@ -70,6 +70,34 @@ TEST_CASE("a fixed batch and a scalar output are served unbatched, with the reas
   sum->run({&input, 1}, {&slot, 1}, {});
   CHECK(slot.view.shape.rank() == 0);
   CHECK(at(slot, 0) == 10.0F);
+  std::vector<float> total = {-1};
+  OutputSlot bound{view_of(DType::float32, {}, total), {}};
+  sum->run({&input, 1}, {&bound, 1}, {});
+  CHECK(total[0] == 10.0F);
+  CHECK_FALSE(bound.owner);
+}
+
+// ONNX Runtime describes an unknown rank as it describes a scalar.
+TEST_CASE("an output of unknown rank is not mistaken for a scalar") {
+  if (library_for_tests() == nullptr) return;
+  const auto backend = load(onnx::Graph()
+                                .input("x", onnx::kFloat, {"n", 2})
+                                .input("dims", onnx::kInt64, {"rank"})
+                                .shapeless_output("y", onnx::kFloat)
+                                .node("Reshape", {"x", "dims"}, {"y"})
+                                .model());
+  CHECK_FALSE(backend->signature().batched);
+  std::vector<float> x = {1, 2, 3, 4};
+  std::vector<std::int64_t> dims = {1, 4, 1};
+  std::vector<float> scalar = {-1};
+  const std::array<TensorView, 2> inputs = {view_of(DType::float32, {2, 2}, x),
+                                            view_of(DType::int64, {3}, dims)};
+  OutputSlot slot{view_of(DType::float32, {}, scalar), {}};
+  backend->run(inputs, {&slot, 1}, {});
+  CHECK(to_string(slot.view.shape) == "[1, 4, 1]");
+  CHECK(slot.owner);
+  CHECK(at(slot, 3) == 4.0F);
+  CHECK(scalar[0] == -1.0F);
 }
 
 TEST_CASE("several outputs, some bound and one of a shape only the data decides") {
