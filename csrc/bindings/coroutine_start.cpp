@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "bindings/errors.h"
-#include "bindings/event_loop.h"
 #include "bindings/feeds.h"
 #include "bindings/loop_port.h"
 #include "bindings/loop_ports.h"
@@ -109,7 +108,7 @@ bool start(RunCoroutine* coroutine) {
   }
   SessionObject* session = coroutine->session;
   const CallArgs& call = coroutine->call;
-  const Ref loop = event_loop::running();
+  const Ref loop = LoopPort::running_loop();
   Feeds feeds;
   if (!loop || !select_outputs(session, call.outputs, coroutine->outputs) ||
       !feeds.read(session, call.feeds)) {

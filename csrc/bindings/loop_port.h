@@ -44,6 +44,8 @@ class LoopPort final : public EngineSink {
   void wake() noexcept override;
 
   // --- its callers (loop_traffic.cpp) -----------------------------------------------------------
+  // The loop that runs on this thread; empty with RuntimeError set where none does.
+  [[nodiscard]] static Ref running_loop();
   // The engine has admitted the coroutine's request. `at_once`: the coroutine takes its first step
   // right now, so it may be `answered` afterwards.
   void send_off(RunCoroutine* coroutine, EngineRequest* request, bool at_once);

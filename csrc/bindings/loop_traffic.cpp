@@ -1,4 +1,6 @@
 // How requests leave a port and answers come back.
+#include <pthread.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -11,11 +13,22 @@
 namespace inferkit {
 namespace {
 
+// The port whose callers this thread is resuming now. In a forked child no loop runs.
+thread_local const LoopPort* resuming_here = nullptr;
+[[maybe_unused]] const int fork_hook =
+    pthread_atfork(nullptr, nullptr, [] { resuming_here = nullptr; });
+
 Engine& engine_behind(const RunCoroutine* coroutine) noexcept {
   return *coroutine->session->engine;
 }
 
 }  // namespace
+
+Ref LoopPort::running_loop() {
+  // asyncio asks the system for the process's number every time; inside of our callback we know.
+  PyObject* loop = resuming_here == nullptr ? nullptr : resuming_here->loop();
+  return loop == nullptr ? event_loop::running() : Ref::borrow(loop);
+}
 
 void LoopPort::send_off(RunCoroutine* coroutine, EngineRequest* request, bool at_once) {
   Engine& engine = engine_behind(coroutine);
@@ -70,7 +83,9 @@ void LoopPort::hand_over() {
   if (std::exchange(unflushed_, 0) == 0) return;
   unflushed_rows_ = 0;
   const Ref session = ports_->session();
-  if (session) session_of(session.get())->engine->flush(this, 0);
+  if (!session) return;
+  Engine& engine = *session_of(session.get())->engine;
+  if (!engine.forked()) engine.flush(this, 0);
 }
 
 bool LoopPort::flush() {
@@ -133,6 +148,7 @@ RunCoroutine* LoopPort::pop_answered() noexcept {
 bool LoopPort::resume_answered() {
   Ref raised;
   const bool nested = std::exchange(resuming_, true);
+  const LoopPort* outer = std::exchange(resuming_here, this);
   while (RunCoroutine* coroutine = pop_answered()) {
     const Ref owned = Ref::steal(object_of(coroutine));
     if (resume(coroutine)) continue;
@@ -143,6 +159,7 @@ bool LoopPort::resume_answered() {
       raised = take_raised();
     }
   }
+  resuming_here = outer;
   resuming_ = nested;
   // The scheduled flush would come too, but after everything else that the loop has to do.
   if (std::exchange(ring_when_resumed_, false)) hand_over();

@@ -19,6 +19,7 @@ import pytest
 from conftest import check_balance
 from numpy.typing import NDArray
 from occupied import Held, one_at_a_time, rounds, until
+from programs import run_program
 
 Feeds = dict[str, NDArray[np.float32]]
 X: Feeds = {"x": np.linspace(-1, 1, 32, dtype=np.float32)[None]}
@@ -460,3 +461,51 @@ def test_close_on_the_loops_own_thread() -> None:
     session = one_at_a_time()
     asyncio.run(main(session))
     check_balance(session)
+
+
+def test_the_interpreter_ends_with_callers_pending() -> None:
+    program = """
+        import asyncio, onnx_models, inferkit, numpy as np, threading
+        session = inferkit.Session(onnx_models.slow_on_demand(), instances=1, max_batch_size=1)
+        loop = asyncio.new_event_loop()
+        x = np.float32([[2000]])
+        tasks = [loop.create_task(session.run_async(x)) for _ in range(50)]
+        loop.run_until_complete(asyncio.sleep(0))
+        for task in tasks:
+            task._log_destroy_pending = False
+        begun = threading.Event()
+        async def elsewhere():
+            requests = asyncio.gather(*(session.run_async(x) for _ in range(50)))
+            asyncio.get_running_loop().call_soon(begun.set)
+            await requests
+        threading.Thread(target=lambda: asyncio.run(elsewhere()), daemon=True).start()
+        begun.wait()
+        loop.close()
+    """
+    status, _, errors = run_program(program)
+    assert status == 0, errors
+
+
+def test_a_forked_child_finds_no_loop() -> None:
+    program = """
+        import asyncio, onnx_models, inferkit, numpy as np, os, warnings
+        warnings.simplefilter("ignore", DeprecationWarning)
+        x = np.zeros((1, 1), np.float32)
+        async def main():
+            asyncio.get_running_loop().slow_callback_duration = 100
+            with inferkit.Session(onnx_models.slow_on_demand()) as session:
+                await session.run_async(x)
+                await session.run_async(x)
+                child = os.fork()
+                if child == 0:
+                    try:
+                        await session.run_async(x)
+                    except RuntimeError as error:  # asyncio's own rule
+                        assert "event loop" in str(error)
+                        os._exit(7)
+                assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+                await session.run_async(x)
+        asyncio.run(main())
+        print("done")
+    """
+    assert run_program(program) == (0, "done\n", "")

@@ -3,10 +3,7 @@
 import asyncio
 import concurrent.futures
 import gc
-import os
-import subprocess
 import sys
-import textwrap
 import threading
 import weakref
 from collections.abc import Callable
@@ -17,6 +14,7 @@ import onnx_models
 import pytest
 from conftest import check_balance
 from occupied import Held, one_at_a_time, rounds, until
+from programs import run_program
 
 X = {"x": np.linspace(-1, 1, 32, dtype=np.float32)[None]}
 
@@ -293,17 +291,6 @@ def test_a_dropped_future_leaves_nothing_behind() -> None:
         check_balance(session)
 
 
-def python(code: str) -> "subprocess.CompletedProcess[str]":
-    """Run a program of its own, whose end is part of the test."""
-    return subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", "-c", textwrap.dedent(code)],
-        capture_output=True,
-        text=True,
-        timeout=100,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-
-
 def test_the_interpreter_ends_with_futures_pending() -> None:
     program = """
         import onnx_models, inferkit, numpy as np
@@ -313,8 +300,7 @@ def test_the_interpreter_ends_with_futures_pending() -> None:
         for future in futures:
             future.add_done_callback(told.append)
     """
-    ended = python(program)
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+    assert run_program(program) == (0, "", "")
 
 
 def test_a_forked_child_has_its_own_notifier() -> None:
@@ -339,8 +325,7 @@ def test_a_forked_child_has_its_own_notifier() -> None:
         print(session.submit(x).result(60)["y"][0, 0])
         session.close()
     """
-    ended = python(program)
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "child\n0.0\n", "")
+    assert run_program(program) == (0, "child\n0.0\n", "")
 
 
 def test_the_notifier_starts_with_the_first_submit() -> None:
@@ -358,5 +343,4 @@ def test_the_notifier_starts_with_the_first_submit() -> None:
             session.submit(x).result()
             print(before, notifiers())
     """
-    ended = python(program)
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "0 1\n", "")
+    assert run_program(program) == (0, "0 1\n", "")
