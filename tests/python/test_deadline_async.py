@@ -30,19 +30,19 @@ def test_a_queued_request_expires(kind: str) -> None:
 
 
 def test_a_running_request_expires_before_its_run_ends() -> None:
-    with one_at_a_time() as session:
-        session.run(rounds(20_000))  # it learns that a loop should not run this
+    async def main(session: inferkit.Session) -> None:
         began = time.monotonic()
         with pytest.raises(inferkit.DeadlineExceededError):
-            asyncio.run(awaited(session))
+            await session.run_async(rounds(100_000), timeout=0.05)
         assert time.monotonic() - began >= 0.05
-        assert session.stats().batches == 1  # the run goes on without its caller
-        assert session.stats().expired == 1
+        stats = session.stats()
+        assert (stats.expired, stats.batches) == (1, 0)  # the run goes on without its caller
+
+    # Without a warm-up nothing is known about the model: no event loop runs it.
+    with one_at_a_time(warmup=False) as session:
+        asyncio.run(main(session))
     check_balance(session)
-
-
-async def awaited(session: inferkit.Session) -> inferkit.Result:
-    return await session.run_async(rounds(150_000), timeout=0.05)
+    assert session.stats().batches == 1
 
 
 def test_the_clock_starts_at_the_call() -> None:
