@@ -121,8 +121,9 @@ TEST_CASE("engine: every instance works when there is work for it") {
   for (const SeenRun& run : rig.backend().seen()) instances.insert(run.instance);
   CHECK(instances == std::set<std::uint32_t>{0, 1, 2});
   CHECK(rig.backend().most_at_once() == 3);
-  CHECK(rig.backend().seen()[0].alone);
-  CHECK_FALSE(rig.backend().seen()[2].alone);
+  int alone = 0;
+  for (const SeenRun& run : rig.backend().seen()) alone += run.alone ? 1 : 0;
+  CHECK(alone == 1);  // the first to be claimed
   rig.backend().open_gate();
   for (int i = 0; i < 5; ++i) CHECK(rig.next().state == State::done);
   CHECK(rig.backend().most_at_once() == 3);
@@ -315,13 +316,13 @@ TEST_CASE("engine: options out of range are refused by name") {
     CHECK(error->code() == ErrorCode::invalid_input);
     return error->message();
   };
-  CHECK(says(refused([](EngineOptions& o) { o.max_pending = 0; }), "max_pending", "got 0"));
+  CHECK(says(refused([](EngineOptions& o) { o.max_pending = 0; }), "max_pending", "0", "1 to"));
   CHECK(says(refused([](EngineOptions& o) { o.max_pending = 1U << 20; }), "max_pending"));
   CHECK(says(refused([](EngineOptions& o) { o.max_pending_bytes = 0; }), "max_pending_bytes"));
   CHECK(says(refused([](EngineOptions& o) { o.max_batch_rows = (1U << 20) + 1; }),
              "max_batch_size"));
   CHECK(says(refused([](EngineOptions& o) { o.instances = kMaxInstances + 1; }), "instances"));
-  CHECK(says(refused([](EngineOptions& o) { o.max_delay_ns = -1; }), "max_delay", "0 or more"));
+  CHECK(says(refused([](EngineOptions& o) { o.max_delay_ns = -1; }), "max_delay", "-1", "0 to"));
 }
 
 TEST_CASE("engine: the largest number of instances is served") {

@@ -138,7 +138,7 @@ TEST_CASE("scheduler: every free instance gets a batch at once") {
   CHECK(Desk::word_of(queued[0]) == WaitWord::parked);  // it has its batch already
   CHECK(Desk::word_of(queued[2]) == WaitWord::lead);
   CHECK(Desk::word_of(queued[4]) == WaitWord::lead);
-  CHECK(desk.scheduler.batch(0).alone);
+  CHECK_FALSE(desk.scheduler.batch(0).alone);
   CHECK_FALSE(desk.scheduler.batch(1).alone);
   CHECK_FALSE(desk.scheduler.batch(2).alone);
 }

@@ -1,0 +1,62 @@
+#include <doctest/doctest.h>
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <memory>
+#include <utility>
+
+#include "engine/engine.h"
+#include "support/engine_rig.h"
+#include "support/thrown.h"
+
+using namespace inferkit;
+using namespace inferkit::testing;
+
+namespace {
+
+// In the child: 0 when all of it holds.
+int try_inherited(std::shared_ptr<Engine>& engine) {
+  if (!engine->forked()) return 1;
+  Values<float> x(DType::float32, {1, 1}, {1});
+  const TensorView view = x.view();
+  const auto error =
+      thrown([&] { static_cast<void>(engine->admit({&view, 1}, {}, IfFull::announce)); });
+  if (!error || error->code() != ErrorCode::forked_session) return 2;
+  if (!says(error->message(), "fork", "post_fork")) return 3;
+  if (engine->stats().accepted != 1) return 4;
+  engine->close(true, kNever);  // its threads are not ours to join
+  engine.reset();
+  return 0;
+}
+
+TEST_CASE("engine: a forked child is refused, told why, and can let go of what it inherited") {
+  auto scripted = std::make_unique<ScriptedBackend>(row_wise_signature(1));
+  ScriptedBackend& backend = *scripted;
+  auto engine = Engine::open(std::move(scripted), bare_options());
+  Mailbox box;
+  Call call;
+  call.sink = &box;
+  Values<float> x(DType::float32, {1, 1}, {1});
+  const TensorView view = x.view();
+  backend.shut_gate();
+  engine->submit(engine->admit({&view, 1}, call, IfFull::fail));
+  backend.wait_until_begun(1);  // the child inherits a run that nobody in it will finish
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    alarm(60);  // hanging is failing
+    _exit(try_inherited(engine));
+  }
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
+  CHECK_FALSE(engine->forked());
+  backend.open_gate();
+  CHECK(collect(*engine, box.take()).values == answer_to({1}));
+  engine->close(true, kNever);
+  Rig::check_ledger(*engine);
+}
+
+}  // namespace

@@ -1,0 +1,161 @@
+// The door of an engine while there is no room behind it.
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "engine/engine.h"
+#include "support/engine_rig.h"
+#include "support/patience.h"
+#include "support/thrown.h"
+
+using namespace inferkit;
+using namespace inferkit::testing;
+
+namespace {
+
+using State = RequestState;
+
+TEST_CASE("engine: over max_pending the next is refused, by number, and nothing is taken") {
+  EngineOptions options = bare_options();
+  options.max_pending = 3;
+  Rig rig(options);
+  rig.occupy();
+  rig.submit({1});
+  rig.submit({2});
+  const std::uint64_t bytes = rig.stats().queued_bytes;
+  const auto error = thrown([&] { static_cast<void>(rig.admit({3})); });
+  REQUIRE(error.has_value());
+  CHECK(error->code() == ErrorCode::queue_full);
+  CHECK(says(error->message(), "3 of 3 requests"));
+  EngineStats stats = rig.stats();
+  CHECK(stats.rejected == 1);
+  CHECK(stats.accepted == 3);
+  CHECK(stats.queued_bytes == bytes);
+  CHECK(stats.in_flight == 3);
+  rig.backend().open_gate();
+  for (int i = 0; i < 3; ++i) CHECK(rig.next().state == State::done);
+  CHECK(rig.run({4}).state == State::done);  // and there is room again
+  CHECK(rig.stats().rejected == 1);
+}
+
+TEST_CASE("engine: over max_pending_bytes too, and what never fits is told so") {
+  EngineOptions options = bare_options();
+  options.max_pending_bytes = 256;
+  Rig rig(options);
+  rig.occupy();
+  std::optional<Error> error;
+  while (!error) error = thrown([&] { rig.submit({1, 2, 3}); });
+  CHECK(error->code() == ErrorCode::queue_full);
+  CHECK(says(error->message(), "of 256 bytes"));
+  CHECK(rig.stats().queued_bytes <= 256);
+  CHECK(rig.stats().in_flight == 2);
+  error = thrown([&] { static_cast<void>(rig.admit(std::vector<float>(64))); });
+  CHECK(error->code() == ErrorCode::invalid_input);
+  CHECK(says(error->message(), "256", "max_pending_bytes", "got 320"));
+  rig.backend().open_gate();
+}
+
+TEST_CASE("engine: who announced itself is woken when there is room, and the hook is called") {
+  EngineOptions options = bare_options();
+  options.max_pending = 1;
+  Rig rig(options);
+  std::atomic<std::uint32_t> hooked{0};
+  rig.engine().set_room_hook([&] { step(hooked); });
+  rig.occupy();
+  const std::uint32_t epoch = rig.engine().room_epoch();
+  CHECK(rig.admit({1}, {}, IfFull::announce) == nullptr);
+  CHECK(rig.stats().rejected == 0);
+  CHECK(hooked == 0);
+  rig.backend().open_gate();
+  rig.engine().wait_for_room(epoch, kNever);
+  CHECK(reaches(hooked, 1));
+  EngineRequest* request = rig.admit({1}, {}, IfFull::announce);
+  REQUIRE(request != nullptr);
+  rig.engine().start(request);
+  CHECK(rig.wait(request).values == answer_to({1}));
+}
+
+TEST_CASE("engine: a queue full of cancelled requests is not full") {
+  EngineOptions options = bare_options();
+  options.max_pending = 8;
+  Rig rig(options);
+  rig.occupy();
+  std::vector<EngineRequest*> requests;
+  for (int i = 0; i < 7; ++i) requests.push_back(rig.submit({static_cast<float>(i)}));
+  for (EngineRequest* request : requests) {
+    CHECK(rig.engine().cancel(request, false));
+    rig.engine().release(request);
+    rig.submit({50});  // at each of them
+    REQUIRE(rig.stats().in_flight == 8);
+  }
+  rig.backend().open_gate();
+}
+
+TEST_CASE("engine: many threads through a narrow door, each waiting its turn") {
+  EngineOptions options = bare_options();
+  options.max_pending = 2;
+  Rig rig(options);
+  constexpr int kThreads = 6;
+  constexpr int kEach = 300;
+  std::atomic<int> wrong{0};
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < kEach; ++i) {
+        const auto value = static_cast<float>(t * kEach + i);
+        EngineRequest* request = nullptr;
+        for (;;) {
+          const std::uint32_t epoch = rig.engine().room_epoch();
+          request = rig.admit({value}, {}, IfFull::announce);
+          if (request != nullptr) break;
+          rig.engine().wait_for_room(epoch, kNever);  // a lost wake would end here
+        }
+        rig.engine().start(request);
+        if (rig.wait(request).values != answer_to({value})) wrong.fetch_add(1);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(wrong == 0);
+  CHECK(rig.stats().answered == kThreads * kEach);
+}
+
+TEST_CASE("engine: who waits for room learns that the door was closed") {
+  EngineOptions options = bare_options();
+  options.max_pending = 1;
+  Rig rig(options);
+  rig.occupy();
+  const std::uint32_t epoch = rig.engine().room_epoch();
+  REQUIRE(rig.admit({1}, {}, IfFull::announce) == nullptr);
+  std::thread closer([&] { rig.engine().close(true, kNever); });
+  rig.engine().wait_for_room(epoch, kNever);  // the gate is shut: only the close ends this
+  const auto error = thrown([&] { static_cast<void>(rig.admit({1}, {}, IfFull::announce)); });
+  REQUIRE(error.has_value());
+  CHECK(error->code() == ErrorCode::session_closed);
+  rig.backend().open_gate();
+  closer.join();
+}
+
+TEST_CASE("engine: slow takers of answers do not keep others out") {
+  EngineOptions options = bare_options();
+  options.max_pending = 4;
+  Rig rig(options);
+  constexpr int kKept = 500;
+  for (int i = 0; i < kKept; ++i) {
+    Call call;
+    call.sink = &rig.box;
+    EngineRequest* request = nullptr;
+    while (request == nullptr) {
+      const std::uint32_t epoch = rig.engine().room_epoch();
+      request = rig.admit({static_cast<float>(i)}, call, IfFull::announce);
+      if (request == nullptr) rig.engine().wait_for_room(epoch, kNever);
+    }
+    rig.engine().submit(request);
+  }
+  for (int i = 0; i < kKept; ++i) CHECK(rig.next().values == answer_to({static_cast<float>(i)}));
+}
+
+}  // namespace
