@@ -86,8 +86,8 @@ bool read_keyword(PyObject* name, PyObject* value, const Engine& engine, CallArg
 
 }  // namespace
 
-bool parse_call(SessionObject* session, PyObject* const* args, Py_ssize_t nargs,
-                PyObject* kwnames, CallArgs& call) {
+bool parse_call(SessionObject* session, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames,
+                CallArgs& call) {
   const Engine* engine = engine_of(session);
   if (engine == nullptr) return false;
   call.wait_when_full = session->facts->wait_when_full;

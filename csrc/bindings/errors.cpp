@@ -9,7 +9,8 @@ namespace inferkit {
 namespace {
 
 constexpr std::array kTable{
-#define INFERKIT_ROW(code, python, cause, fix) ErrorEntry{ErrorCode::code, #code, python, cause, fix},
+#define INFERKIT_ROW(code, python, cause, fix) \
+  ErrorEntry{ErrorCode::code, #code, python, cause, fix},
     INFERKIT_ERROR_CODES(INFERKIT_ROW)
 #undef INFERKIT_ROW
 };

@@ -152,8 +152,7 @@ bool Feeds::collect(SessionObject* session, PyObject* feeds) {
   static PyObject* function = nullptr;
   if (slow_path("align", function) == nullptr) return false;
   PyObject* infos = session->facts->input_infos.get();
-  const Ref aligned =
-      Ref::steal(PyObject_CallFunctionObjArgs(function, feeds, infos, nullptr));
+  const Ref aligned = Ref::steal(PyObject_CallFunctionObjArgs(function, feeds, infos, nullptr));
   if (!aligned) return false;
   for (std::size_t i = 0; i < count_; ++i) {
     PyObject* value = PyList_GetItem(aligned.get(), static_cast<Py_ssize_t>(i));
@@ -167,8 +166,8 @@ bool Feeds::collect(SessionObject* session, PyObject* feeds) {
 bool Feeds::check_shapes(SessionObject* session) {
   const EngineOptions& options = session->engine->options();
   try {
-    const PayloadPlan plan = check_inputs(session->engine->signature(), {views(), count_},
-                                          options.max_batch_rows);
+    const PayloadPlan plan =
+        check_inputs(session->engine->signature(), {views(), count_}, options.max_batch_rows);
     const std::uint64_t limit = options.max_pending_bytes;
     return plan.bytes <= limit || too_large(plan.bytes, limit);
   } catch (const Error& error) {

@@ -31,8 +31,8 @@ class Feeds {
 
   // Null with an exception set; or null without one: announce, and there is no room now.
   // Releases the GIL from 64 KiB on.
-  [[nodiscard]] EngineRequest* admit(SessionObject* session, const CallArgs& call,
-                                     EngineSink* sink, void* user, IfFull if_full);
+  [[nodiscard]] EngineRequest* admit(SessionObject* session, const CallArgs& call, EngineSink* sink,
+                                     void* user, IfFull if_full);
 
  private:
   [[nodiscard]] bool collect(SessionObject* session, PyObject* feeds);

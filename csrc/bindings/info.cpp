@@ -9,8 +9,8 @@ namespace inferkit {
 namespace {
 
 Ref text_of(const std::string& text) {
-  return Ref::steal(PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()),
-                                         "backslashreplace"));
+  return Ref::steal(
+      PyUnicode_DecodeUTF8(text.data(), static_cast<Py_ssize_t>(text.size()), "backslashreplace"));
 }
 
 // int where the model fixes a dimension, str where it names it, else None.

@@ -28,9 +28,8 @@ PYBIND11_MODULE(_core, module) {
   module.attr("__version__") = std::string(version());
   const bool added = import_numpy() && note_main_thread() && add_errors(module.ptr()) &&
                      add_result(module.ptr()) && add_session(module.ptr()) && add_run() &&
-                     add_info() && add_stats() && add_close() &&
-                     add_coroutine(module.ptr()) && add_run_async() &&
-                     add_notifier(module.ptr()) && add_submit(module.ptr());
+                     add_info() && add_stats() && add_close() && add_coroutine(module.ptr()) &&
+                     add_run_async() && add_notifier(module.ptr()) && add_submit(module.ptr());
   if (!added) throw py::error_already_set();
   add_open(module);
   add_runtime(module);

@@ -25,9 +25,12 @@ ResultObject* result_of(PyObject* self) { return reinterpret_cast<ResultObject*>
 
 const char* name_of(RanOn ran_on) {
   switch (ran_on) {
-    case RanOn::runner: return "runner";
-    case RanOn::lent_thread: return "lent_thread";
-    case RanOn::event_loop: return "event_loop";
+    case RanOn::runner:
+      return "runner";
+    case RanOn::lent_thread:
+      return "lent_thread";
+    case RanOn::event_loop:
+      return "event_loop";
   }
   return "?";
 }
@@ -39,10 +42,10 @@ PyObject* info(PyObject* self, PyObject* /*unused*/) {
   if (result->info == nullptr) {
     const Ref module = Ref::steal(PyImport_ImportModule("inferkit._facts"));
     if (!module) return nullptr;
-    Ref made = Ref::steal(PyObject_CallMethod(
-        module.get(), "ResultInfo", "IIIsddd", result->rows, result->batch_rows,
-        result->batch_requests, name_of(result->ran_on), seconds(result->queued),
-        seconds(result->gathered), seconds(result->ran)));
+    Ref made = Ref::steal(PyObject_CallMethod(module.get(), "ResultInfo", "IIIsddd", result->rows,
+                                              result->batch_rows, result->batch_requests,
+                                              name_of(result->ran_on), seconds(result->queued),
+                                              seconds(result->gathered), seconds(result->ran)));
     if (!made) return nullptr;
     // Another thread may have been quicker while Python code ran.
     if (result->info == nullptr) result->info = made.release();
@@ -86,7 +89,8 @@ PyMethodDef kMethods[] = {
     {nullptr, nullptr, 0, nullptr}};
 
 constexpr const char* kDoc =
-    "The outputs of one call: a dict from output name to ndarray, in the model's order (or in that\n"
+    "The outputs of one call: a dict from output name to ndarray, in the model's order (or in "
+    "that\n"
     "of outputs=). The arrays are writable and the caller's own.";
 
 PyType_Slot kSlots[] = {{Py_tp_doc, const_cast<char*>(kDoc)},

@@ -25,8 +25,8 @@ struct Share {
 Share share_of(const EngineRequest& request, const Signature& signature, std::size_t index) {
   // A request of no rows may have been answered without a run; open dimensions are then empty too.
   const bool ran = static_cast<bool>(request.result);
-  const Shape shape = ran ? request.result->outputs()[index].view.shape
-                          : signature.outputs[index].shape;
+  const Shape shape =
+      ran ? request.result->outputs()[index].view.shape : signature.outputs[index].shape;
   Share share;
   share.rank = static_cast<int>(shape.rank());
   for (std::size_t axis = 0; axis < shape.rank(); ++axis) {
@@ -89,9 +89,8 @@ PyObject* make_result(SessionObject* session, EngineRequest* request,
     const std::size_t index = selection.empty() ? i : selection[i];
     const Share share = share_of(*request, signature, index);
     const bool copy = pinned || share.bytes < kViewBytes;
-    const Ref array =
-        Ref::steal(copy ? copy_of(share, outputs[index].typenum)
-                        : view_of(share, outputs[index].typenum, request->result));
+    const Ref array = Ref::steal(copy ? copy_of(share, outputs[index].typenum)
+                                      : view_of(share, outputs[index].typenum, request->result));
     if (!array) return nullptr;
     if (PyDict_SetItem(result.get(), outputs[index].name.get(), array.get()) < 0) return nullptr;
   }

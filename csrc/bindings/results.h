@@ -3,8 +3,8 @@
 
 #include <Python.h>
 
-#include "bindings/feeds.h"
 #include "bindings/errors.h"
+#include "bindings/feeds.h"
 #include "bindings/session.h"
 
 namespace inferkit {

@@ -21,10 +21,10 @@ struct SessionFacts {
   };
   std::vector<Tensor> inputs;
   std::vector<Tensor> outputs;
-  Ref input_infos;   // tuple of inferkit.TensorInfo
+  Ref input_infos;  // tuple of inferkit.TensorInfo
   Ref output_infos;
-  Ref model;         // str: the path, or "<N bytes>"
-  Ref device;        // str: what the constructor was given
+  Ref model;   // str: the path, or "<N bytes>"
+  Ref device;  // str: what the constructor was given
   bool wait_when_full = false;
 };
 
@@ -32,12 +32,11 @@ struct SessionFacts {
 // in Python, weakly referenced, and has a __dict__.
 // Threads: with the GIL. Owns: a share of the engine, which it drops without the GIL.
 struct SessionObject {
-  PyObject_HEAD
-  PyObject* dict;
+  PyObject_HEAD PyObject* dict;
   PyObject* weakrefs;
-  std::shared_ptr<Engine> engine;      // null until opened, then never changed
-  SessionFacts* facts;                 // owned; null until opened, then never changed
-  std::shared_ptr<void> deliveries;    // for loop_port and notifier: theirs, dies with the object
+  std::shared_ptr<Engine> engine;    // null until opened, then never changed
+  SessionFacts* facts;               // owned; null until opened, then never changed
+  std::shared_ptr<void> deliveries;  // for loop_port and notifier: theirs, dies with the object
 };
 
 [[nodiscard]] inline SessionObject* session_of(PyObject* self) noexcept {

@@ -22,8 +22,7 @@ from ._options import (
 from .errors import SessionClosedError
 
 if TYPE_CHECKING:
-    import asyncio
-    from concurrent.futures import Future
+    from ._future import Future
 
 Feeds: TypeAlias = Mapping[str, ArrayLike] | ArrayLike
 """Input name to array-like, or the bare array for a model with one input."""
@@ -129,11 +128,23 @@ class Session(_core.SessionCore):
         """
         import asyncio
 
-        loading = asyncio.ensure_future(asyncio.to_thread(lambda: cls(model, **options)))
+        opened: list[Self] = []
+        unwanted = False
+
+        def load(kind: type[Self]) -> Self:
+            session = kind(model, **options)
+            opened.append(session)
+            if unwanted:
+                session.close(drain=False)
+            return session
+
         try:
-            return await asyncio.shield(loading)
+            return await asyncio.to_thread(load, cls)
         except asyncio.CancelledError:
-            loading.add_done_callback(_close_unwanted)
+            # The thread cannot be stopped: whoever comes second here closes what it opened.
+            unwanted = True
+            for session in opened:
+                session.close(drain=False)
             raise
 
     def map(
@@ -161,7 +172,7 @@ class Session(_core.SessionCore):
         Raises:
             InferkitError: As ``run``, when the turn of the failed request comes.
         """
-        pending: deque[Future[_core.Result]] = deque()
+        pending: deque[Future] = deque()
         try:
             for entry in feeds:
                 while pending and (len(pending) >= self._window or pending[0].done()):
@@ -286,9 +297,3 @@ async def _each(feeds: Iterable[Feeds] | AsyncIterable[Feeds]) -> AsyncIterator[
     else:
         for entry in feeds:
             yield entry
-
-
-def _close_unwanted(loading: "asyncio.Task[Session]") -> None:
-    """Nobody waits for this session any more."""
-    if not loading.cancelled() and loading.exception() is None:
-        loading.result().close(drain=False)

@@ -197,29 +197,32 @@ def test_open_raises_what_the_constructor_raises() -> None:
         asyncio.run(inferkit.Session.open(MODEL, max_batch=3))  # type: ignore[call-arg]
 
 
-def test_a_session_that_nobody_waits_for_any_more_is_closed() -> None:
-    opened: list[weakref.ref[inferkit.Session]] = []
+@pytest.mark.parametrize("late", [False, True])
+def test_a_session_that_nobody_waits_for_any_more_is_closed(late: bool) -> None:
+    loading, cancelled = threading.Event(), threading.Event()
+    opened: list[inferkit.Session] = []
 
-    class Noted(inferkit.Session):
-        """Remembers its instances."""
+    class Slow(inferkit.Session):
+        """Is there before or after its opener has given up."""
 
         def __init__(self, model: bytes) -> None:
+            loading.set()
+            if late:
+                assert cancelled.wait(PATIENCE)
             super().__init__(model)
-            opened.append(weakref.ref(self))
+            opened.append(self)
 
     async def main() -> None:
-        opening = asyncio.ensure_future(Noted.open(MODEL))
-        await asyncio.sleep(0)
+        opening = asyncio.ensure_future(Slow.open(MODEL))
+        while not (loading.is_set() if late else opened):
+            await asyncio.sleep(0)
         opening.cancel()
         with pytest.raises(asyncio.CancelledError):
             await opening
-        while not opened:
-            await asyncio.sleep(0.001)
-        await asyncio.sleep(0)
+        cancelled.set()
 
-    asyncio.run(main())
-    gc.collect()  # a ResourceWarning would fail the test
-    assert opened[0]() is None or opened[0]().closed
+    asyncio.run(main())  # joins the thread that opened it
+    assert [session.closed for session in opened] == [True]
 
 
 # ---- closing --------------------------------------------------------------------------------
