@@ -33,13 +33,15 @@ bool may_send(const RunCoroutine* coroutine, PyObject* value) {
   switch (coroutine->progress) {
     case Progress::created:
       if (value == Py_None) return true;
-      PyErr_SetString(PyExc_TypeError,
-                      "can't send non-None value to a just-started coroutine");
+      PyErr_SetString(PyExc_TypeError, "can't send non-None value to a just-started coroutine");
       return false;
     case Progress::waiting:
-    case Progress::in_flight: return refuse_reuse("coroutine is being awaited already");
-    case Progress::answered: return true;
-    default: return refuse_reuse("cannot reuse already awaited coroutine");
+    case Progress::in_flight:
+      return refuse_reuse("coroutine is being awaited already");
+    case Progress::answered:
+      return true;
+    default:
+      return refuse_reuse("cannot reuse already awaited coroutine");
   }
 }
 
@@ -142,10 +144,9 @@ int traverse(PyObject* self, visitproc visit, void* arg) {
   const RunCoroutine* coroutine = coroutine_of(self);
   Py_VISIT(Py_TYPE(self));
   Py_VISIT(object_of(coroutine->session));
-  for (PyObject* owned :
-       {coroutine->call.feeds, coroutine->call.outputs, coroutine->refusal, coroutine->timer,
-        coroutine->callback, coroutine->context, coroutine->more, coroutine->result,
-        coroutine->error}) {
+  for (PyObject* owned : {coroutine->call.feeds, coroutine->call.outputs, coroutine->refusal,
+                          coroutine->timer, coroutine->callback, coroutine->context,
+                          coroutine->more, coroutine->result, coroutine->error}) {
     Py_VISIT(owned);
   }
   return 0;

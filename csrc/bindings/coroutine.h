@@ -30,8 +30,7 @@ enum class Progress : std::uint8_t {
 // Owns: session and arguments. The port owns a reference to it while it is waiting, while the
 // engine has its request, and until its task was resumed.
 struct RunCoroutine {
-  PyObject_HEAD
-  PyObject* weakrefs;
+  PyObject_HEAD PyObject* weakrefs;
   SessionObject* session;
   CallArgs call;      // feeds and outputs are owned here, until the first send is over
   PyObject* refusal;  // what the arguments raised; told at the first send
@@ -68,7 +67,8 @@ struct RunCoroutine {
 void release_arguments(RunCoroutine* coroutine) noexcept;
 
 // Takes the request back from the port's line or the engine. False: it was answered, or will be
-// any moment; the port hears of it. Needs `waiting` or `in_flight`; the caller says what it is then.
+// any moment; the port hears of it. Needs `waiting` or `in_flight`; the caller says what it is
+// then.
 [[nodiscard]] bool take_back(RunCoroutine* coroutine);
 // Turns the answer into `result` or `error` and lets go of the request. Needs `answered`.
 void unpack_answer(RunCoroutine* coroutine);

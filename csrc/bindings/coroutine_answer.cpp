@@ -68,14 +68,19 @@ PySendResult finish(RunCoroutine* coroutine, PyObject** result) {
 void stop(RunCoroutine* coroutine) {
   const Ref alive = Ref::borrow(object_of(coroutine));
   switch (coroutine->progress) {
-    case Progress::created: release_arguments(coroutine); break;
+    case Progress::created:
+      release_arguments(coroutine);
+      break;
     case Progress::waiting:
     case Progress::in_flight:
       // What cannot be taken back is dropped by the port when it comes.
       static_cast<void>(take_back(coroutine));
       break;
-    case Progress::answered: drop_answer(coroutine); break;
-    case Progress::finished: break;
+    case Progress::answered:
+      drop_answer(coroutine);
+      break;
+    case Progress::finished:
+      break;
   }
   coroutine->progress = Progress::finished;
 }

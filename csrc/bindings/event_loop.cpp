@@ -109,10 +109,9 @@ bool is_closed(PyObject* loop) {
 void report(PyObject* loop, PyObject* callback, PyObject* future) {
   static PyObject* name = nullptr;
   const Ref exception = take_raised();
-  const Ref context = Ref::steal(Py_BuildValue("{s:N,s:O,s:O}", "message",
-                                               PyUnicode_FromFormat("Exception in callback %R",
-                                                                    callback),
-                                               "exception", exception.get(), "future", future));
+  const Ref context = Ref::steal(Py_BuildValue(
+      "{s:N,s:O,s:O}", "message", PyUnicode_FromFormat("Exception in callback %R", callback),
+      "exception", exception.get(), "future", future));
   if (!context || !call(name, "call_exception_handler", loop, context.get())) {
     PyErr_WriteUnraisable(callback);
   }

@@ -21,8 +21,7 @@ PyMethodDef kExpire = {"inferkit_deadline", expire, METH_NOARGS, nullptr};
 
 // Empty with an exception set.
 Ref start_timer(RunCoroutine* coroutine) {
-  const DurationNs left =
-      coroutine->call.deadline - coroutine->session->engine->clock().now();
+  const DurationNs left = coroutine->call.deadline - coroutine->session->engine->clock().now();
   const double seconds = static_cast<double>(std::max<DurationNs>(left, 0)) / 1e9;
   const Ref at_deadline = Ref::steal(PyCFunction_New(&kExpire, object_of(coroutine)));
   if (!at_deadline) return {};

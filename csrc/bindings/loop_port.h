@@ -99,8 +99,8 @@ class LoopPort final : public EngineSink {
 
   WakeFd descriptor_;
   Visit visit_{*this};
-  LoopPorts* ports_ = nullptr;     // as long as a loop is attached
-  PyObject* loop_ = nullptr;       // borrowed while it watches the descriptor, else owned
+  LoopPorts* ports_ = nullptr;      // as long as a loop is attached
+  PyObject* loop_ = nullptr;        // borrowed while it watches the descriptor, else owned
   PyObject* attachment_ = nullptr;  // likewise; a capsule whose end tells that the loop forgot us
   bool watched_ = false;
   bool retiring_ = false;

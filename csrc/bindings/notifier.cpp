@@ -57,8 +57,9 @@ PyMethodDef kFunctions[] = {
 bool Notifier::start() {
   if (the_notifier.load(std::memory_order_relaxed) != nullptr) return true;  // the GIL orders us
   if (ended.load(std::memory_order_relaxed) || !python_is_alive()) {
-    PyErr_SetString(PyExc_RuntimeError, "the interpreter is shutting down: nobody could be told "
-                                        "the answer");
+    PyErr_SetString(PyExc_RuntimeError,
+                    "the interpreter is shutting down: nobody could be told "
+                    "the answer");
     return false;
   }
   static const int fork_hook = pthread_atfork(nullptr, nullptr, forget_in_child);

@@ -12,8 +12,7 @@ namespace inferkit {
 // Threads: with the GIL. Owns: session, the selection; the future until it is resolved. While the
 // engine has the request, the sink owns a reference to it.
 struct PendingCall {
-  PyObject_HEAD
-  SessionObject* session;
+  PyObject_HEAD SessionObject* session;
   PyObject* future;         // until resolved
   EngineRequest* request;   // until resolved
   OutputSelection outputs;  // constructed in place

@@ -64,7 +64,9 @@ class Scheduler {
 
   // Call after anything that may change what should run. Returns a lease whose batch the caller
   // must now run and finish(), or kNoLease.
-  [[nodiscard]] int ring(const Role<Atom>& role) noexcept { return bell_.ring() ? hold(role) : kNoLease; }
+  [[nodiscard]] int ring(const Role<Atom>& role) noexcept {
+    return bell_.ring() ? hold(role) : kNoLease;
+  }
 
   // The batch of `lease` was completed: gives the lease back and rings.
   [[nodiscard]] int finish(int lease, const Role<Atom>& role) noexcept {

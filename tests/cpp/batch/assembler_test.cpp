@@ -20,10 +20,9 @@ namespace {
 constexpr DType kFloat = DType::float32;
 
 Signature mixed_inputs() {
-  return signature_of(
-      {spec_of("a", kFloat, {-1, -1}), spec_of("b", DType::uint8, {-1, 3}),
-       spec_of("c", DType::int64, {-1})},
-      {spec_of("y", kFloat, {-1, 2})});
+  return signature_of({spec_of("a", kFloat, {-1, -1}), spec_of("b", DType::uint8, {-1, 3}),
+                       spec_of("c", DType::int64, {-1})},
+                      {spec_of("y", kFloat, {-1, 2})});
 }
 
 // One request's inputs, with bytes nobody else has.
@@ -136,8 +135,8 @@ TEST_CASE("gather: a full pool is an error, not a short batch") {
   std::vector<Traveller> travellers;
   for (int i = 0; i < 4; ++i) travellers.emplace_back(*pool, signature, 1, 2'000, random);
   std::vector<TensorView> inputs;
-  const auto error = thrown(
-      [&] { static_cast<void>(gather(signature, riders_of(travellers), *pool, inputs)); });
+  const auto error =
+      thrown([&] { static_cast<void>(gather(signature, riders_of(travellers), *pool, inputs)); });
   REQUIRE(error.has_value());
   CHECK(error->code() == ErrorCode::queue_full);
 }

@@ -18,9 +18,9 @@ constexpr DType kFloat = DType::float32;
 constexpr std::int64_t kHuge = std::int64_t{1} << 60;
 
 Signature two_inputs() {
-  Signature signature = signature_of(
-      {spec_of("image", kFloat, {-1, 3, -1}), spec_of("weight", DType::int64, {-1})},
-      {spec_of("y", kFloat, {-1})});
+  Signature signature =
+      signature_of({spec_of("image", kFloat, {-1, 3, -1}), spec_of("weight", DType::int64, {-1})},
+                   {spec_of("y", kFloat, {-1})});
   signature.inputs[0].symbols[2] = "width";
   return signature;
 }
@@ -63,13 +63,12 @@ TEST_CASE("check_inputs: a wrong number of inputs names both numbers") {
 TEST_CASE("check_inputs: a wrong dtype names input, expected and actual") {
   const std::string text =
       refusal(two_inputs(), {bare(DType::float64, {1, 3, 7}), bare(DType::int64, {1})});
-  CHECK(says(text, "'image'", "expected float32 [rows, 3, width]", "got float64 [1, 3, 7]",
-             "dtype"));
+  CHECK(
+      says(text, "'image'", "expected float32 [rows, 3, width]", "got float64 [1, 3, 7]", "dtype"));
 }
 
 TEST_CASE("check_inputs: a row without its batch axis is told about x[None]") {
-  const std::string text =
-      refusal(two_inputs(), {bare(kFloat, {3, 7}), bare(DType::int64, {1})});
+  const std::string text = refusal(two_inputs(), {bare(kFloat, {3, 7}), bare(DType::int64, {1})});
   CHECK(says(text, "'image'", "expected float32 [rows, 3, width]", "got float32 [3, 7]", "rank",
              "x[None]"));
 }
@@ -109,9 +108,9 @@ TEST_CASE("check_inputs: arrays that nobody could hold are refused by arithmetic
     CHECK(says(text, "'image'", "expected float32 [rows, 3, width]", "got float32",
                to_string(image.shape), "too many bytes"));
   }
-  const std::string small_items = refusal(
-      signature_of({spec_of("x", DType::uint8, {-1, -1})}, {spec_of("y", kFloat, {-1})}),
-      {bare(DType::uint8, {1, kHuge})});
+  const std::string small_items =
+      refusal(signature_of({spec_of("x", DType::uint8, {-1, -1})}, {spec_of("y", kFloat, {-1})}),
+              {bare(DType::uint8, {1, kHuge})});
   CHECK(says(small_items, "'x'", "too many bytes"));
 }
 
@@ -127,9 +126,8 @@ TEST_CASE("check_inputs: the sum of many large inputs does not wrap") {
 }
 
 TEST_CASE("check_inputs: without batching axis 0 is a dimension like any other") {
-  const Signature signature =
-      signature_of({spec_of("x", kFloat, {2, -1}), spec_of("s", kFloat, {})},
-                   {spec_of("y", kFloat, {2})});
+  const Signature signature = signature_of(
+      {spec_of("x", kFloat, {2, -1}), spec_of("s", kFloat, {})}, {spec_of("y", kFloat, {2})});
   REQUIRE_FALSE(signature.batched);
   const std::array fits = {bare(kFloat, {2, 1'000}), bare(kFloat, {})};
   CHECK(check_inputs(signature, fits, 1).rows == 1);

@@ -70,8 +70,9 @@ TEST_CASE("lane: its state is that of what lies in it") {
   CountingSink sink;
   TestLane lane(*records.make());
   lane.push(records.make({.rows = 3, .arrival = 1'000, .deadline = 9'000}), 0);
-  lane.push(records.make({.rows = 2, .priority = 1, .arrival = 1'200, .deadline = 9'500,
-                          .sink = &sink}), 1);
+  lane.push(
+      records.make({.rows = 2, .priority = 1, .arrival = 1'200, .deadline = 9'500, .sink = &sink}),
+      1);
   LaneState state = lane.state();
   CHECK(state.rows == 5);
   CHECK(state.head_rows == 2);
@@ -159,7 +160,8 @@ TEST_CASE("lane: groups that failed run again as they are, before everybody else
   TestLane lane(*records.make());
   std::vector<Record*> all;
   for (int i = 0; i < 5; ++i) {
-    all.push_back(records.make({.rows = 2, .deadline = 1'000 - i, .sink = i == 4 ? &sink : nullptr}));
+    all.push_back(
+        records.make({.rows = 2, .deadline = 1'000 - i, .sink = i == 4 ? &sink : nullptr}));
   }
   lane.push(records.make({.priority = 1'000}), 0);
   lane.push_retry({all[0], all[1]});

@@ -73,7 +73,7 @@ TEST_CASE("latency_table: the bound is twice the mean until the spread is known"
   for (int i = 0; i < 7; ++i) table.record(2, 1'000);
   CHECK(table.p99(2) == 2'000);
   table.record(2, 1'000);
-  CHECK(table.p99(2) == 1'000);  // eight alike: no spread
+  CHECK(table.p99(2) == 1'000);    // eight alike: no spread
   CHECK(table.p99(64) == 64'000);  // never measured: twice what is expected of it
 }
 
@@ -88,12 +88,12 @@ TEST_CASE("latency_table: the fixed cost is what one row costs less a row") {
   CHECK(measured(64, [](std::uint32_t rows) { return 1'000 + 10 * rows; }).fixed_cost() == 1'000);
   CHECK(measured(64, [](std::uint32_t rows) { return 500 * rows; }).fixed_cost() == 0);
   CHECK(measured(64, [](std::uint32_t rows) { return rows * rows; }).fixed_cost() == 0);
-  CHECK(measured(1, [](std::uint32_t) { return 1'000; }).fixed_cost() == 0);  // one size says nothing
+  CHECK(measured(1, [](std::uint32_t) { return 1'000; }).fixed_cost() ==
+        0);  // one size says nothing
 }
 
 TEST_CASE("latency_table: where rows get cheaper all the way, as many as allowed") {
-  const LatencyTable mlp =
-      measured(64, [](std::uint32_t rows) { return 100'000 + 5'000 * rows; });
+  const LatencyTable mlp = measured(64, [](std::uint32_t rows) { return 100'000 + 5'000 * rows; });
   CHECK(mlp.cheapest_rows(64) == 64);
   CHECK(mlp.cheapest_rows(512) == 512);  // still falling at the largest measured
   CHECK(mlp.cheapest_rows(7) == 7);
@@ -117,9 +117,8 @@ TEST_CASE("latency_table: a run as short as its hand-out is batched for the hand
 }
 
 TEST_CASE("latency_table: the bottom of a valley") {
-  const LatencyTable cache = measured(64, [](std::uint32_t rows) {
-    return rows <= 8 ? 800'000 + 100'000 * rows : 400'000 * rows;
-  });
+  const LatencyTable cache = measured(
+      64, [](std::uint32_t rows) { return rows <= 8 ? 800'000 + 100'000 * rows : 400'000 * rows; });
   CHECK(cache.cheapest_rows(64) == 8);
   CHECK(cache.cheapest_rows(4) == 4);
 }

@@ -25,10 +25,10 @@ BlockRef pack(TensorPool& pool, const Signature& signature, const std::vector<Te
 
 TEST_CASE("payload: what goes in comes out, bytes, shape and alignment") {
   const PoolRef pool = TensorPool::create(host_resource(), 1 << 20);
-  const Signature signature = signature_of(
-      {spec_of("a", kFloat, {-1, 2}), spec_of("b", DType::uint8, {-1, -1}),
-       spec_of("c", DType::int64, {-1})},
-      {spec_of("y", kFloat, {-1})});
+  const Signature signature =
+      signature_of({spec_of("a", kFloat, {-1, 2}), spec_of("b", DType::uint8, {-1, -1}),
+                    spec_of("c", DType::int64, {-1})},
+                   {spec_of("y", kFloat, {-1})});
   Values<float> a(kFloat, {3, 2}, {1, 2, 3, 4, 5, 6});
   Values<std::uint8_t> b(DType::uint8, {3, 1}, {7, 8, 9});
   Values<std::int64_t> c(DType::int64, {3}, {-1, 0, 1});
@@ -92,9 +92,8 @@ TEST_CASE("payload: no rows and no bytes") {
 
 TEST_CASE("payload: a model served unbatched keeps every dimension") {
   const PoolRef pool = TensorPool::create(host_resource(), 1 << 20);
-  const Signature signature =
-      signature_of({spec_of("a", kFloat, {-1, 2}), spec_of("s", DType::int64, {})},
-                   {spec_of("y", kFloat, {})});
+  const Signature signature = signature_of(
+      {spec_of("a", kFloat, {-1, 2}), spec_of("s", DType::int64, {})}, {spec_of("y", kFloat, {})});
   REQUIRE_FALSE(signature.batched);
   Values<float> a(kFloat, {3, 2}, {1, 2, 3, 4, 5, 6});
   Values<std::int64_t> s(DType::int64, {}, {42});

@@ -77,8 +77,8 @@ TEST_CASE("decide: requests without rows run too") {
 
 // --- waiting ------------------------------------------------------------------------------------
 
-constexpr BatchLimits kPatient{.max_rows = 64, .preferred_rows = 64,
-                               .max_delay = 10 * kMillisecond};
+constexpr BatchLimits kPatient{
+    .max_rows = 64, .preferred_rows = 64, .max_delay = 10 * kMillisecond};
 
 TEST_CASE("decide: waits while the next row comes sooner than a batch's fixed cost") {
   LaneState lane = lane_of(2, kDear);
@@ -160,7 +160,8 @@ TEST_CASE("decide: one lane may wait while another runs; all waiting: the first 
   CHECK(wait.until == kNow + 8 * kMillisecond);
 }
 
-// --- splitting among free instances ---------------------------------------------------------------
+// --- splitting among free instances
+// ---------------------------------------------------------------
 
 TEST_CASE("decide: what is queued is split among free instances when that is faster") {
   CHECK(decide_one(lane_of(64, kDear), {}, 1).rows == 64);

@@ -63,7 +63,8 @@ TEST_CASE("engine: closing with a drain answers everybody first") {
   CHECK(rig.stats().answered == kMany + 1);
 }
 
-TEST_CASE("engine: closing without a drain answers the queued at once and the running in its time") {
+TEST_CASE(
+    "engine: closing without a drain answers the queued at once and the running in its time") {
   Rig rig(for_many());
   rig.occupy();
   Crowd crowd(rig);

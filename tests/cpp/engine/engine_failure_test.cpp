@@ -176,8 +176,7 @@ TEST_CASE("engine: a model that breaks its word about rows is an error, never a 
 TEST_CASE("engine: one that only does so for batches is served alone in the end") {
   // One row whatever was asked for: right for a single row.
   auto model = std::make_unique<FunctionBackend>(
-      row_wise_signature(1),
-      [](std::span<const TensorView> inputs, std::span<OutputSlot> outputs) {
+      row_wise_signature(1), [](std::span<const TensorView> inputs, std::span<OutputSlot> outputs) {
         place(outputs[0], shape_of({1, 1}));
         *reinterpret_cast<float*>(outputs[0].view.data) =
             2 * *reinterpret_cast<const float*>(inputs[0].data) + 1;

@@ -190,7 +190,8 @@ TEST_CASE("engine: a flush without a budget, or of an unmeasured model, leaves i
 // --- sizes and shapes ---------------------------------------------------------------------------
 
 TEST_CASE("engine: a request without rows is answered without rows, alone or among others") {
-  for (const bool warmup : {false, true}) {  // with it, outputs are bound to shapes known beforehand
+  for (const bool warmup :
+       {false, true}) {  // with it, outputs are bound to shapes known beforehand
     EngineOptions options = bare_options();
     options.warmup = warmup;
     Rig rig(options);
@@ -225,9 +226,8 @@ TEST_CASE("engine: larger than the maximum is refused, and nothing is queued") {
 }
 
 TEST_CASE("engine: other inner shapes neither join nor cut a batch") {
-  Signature signature =
-      signature_of({spec_of("x", DType::float32, {-1, -1})},
-                   {spec_of("y", DType::float32, {-1, -1})});
+  Signature signature = signature_of({spec_of("x", DType::float32, {-1, -1})},
+                                     {spec_of("y", DType::float32, {-1, -1})});
   Rig rig(std::make_unique<ScriptedBackend>(signature), bare_options());
   Call call;
   call.sink = &rig.box;
@@ -309,8 +309,8 @@ TEST_CASE("engine: options out of range are refused by name") {
     EngineOptions options = bare_options();
     change(options);
     const auto error = thrown([&] {
-      static_cast<void>(Engine::open(
-          std::make_unique<ScriptedBackend>(row_wise_signature(1)), options));
+      static_cast<void>(
+          Engine::open(std::make_unique<ScriptedBackend>(row_wise_signature(1)), options));
     });
     REQUIRE(error.has_value());
     CHECK(error->code() == ErrorCode::invalid_input);
@@ -319,8 +319,8 @@ TEST_CASE("engine: options out of range are refused by name") {
   CHECK(says(refused([](EngineOptions& o) { o.max_pending = 0; }), "max_pending", "0", "1 to"));
   CHECK(says(refused([](EngineOptions& o) { o.max_pending = 1U << 20; }), "max_pending"));
   CHECK(says(refused([](EngineOptions& o) { o.max_pending_bytes = 0; }), "max_pending_bytes"));
-  CHECK(says(refused([](EngineOptions& o) { o.max_batch_rows = (1U << 20) + 1; }),
-             "max_batch_size"));
+  CHECK(
+      says(refused([](EngineOptions& o) { o.max_batch_rows = (1U << 20) + 1; }), "max_batch_size"));
   CHECK(says(refused([](EngineOptions& o) { o.instances = kMaxInstances + 1; }), "instances"));
   CHECK(says(refused([](EngineOptions& o) { o.max_delay_ns = -1; }), "max_delay", "-1", "0 to"));
 }

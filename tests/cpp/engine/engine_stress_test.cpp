@@ -235,13 +235,13 @@ void stress(std::uint32_t instances, std::uint32_t threads, std::uint32_t blocki
   CHECK(stats.answered + stats.expired <= tally.answered + tally.expired + stats.undeliverable);
   CHECK(tally.answered > 0);
   Rig::check_ledger(*engine);
-  std::printf("  %u instances, %u of %u threads blocking: accepted %lu answered %lu failed %lu "
-              "expired %lu cancelled %lu batches %lu lent %lu inline %lu retried %lu "
-              "wakes %lu/%lu/%lu/%lu\n",
-              instances, blocking, threads, stats.accepted, stats.answered, stats.failed,
-              stats.expired, stats.cancelled, stats.batches, stats.lent_runs, stats.inline_runs,
-              stats.retried_batches, stats.runner_wakes, stats.caller_wakes, stats.keeper_wakes,
-              stats.sink_wakes);
+  std::printf(
+      "  %u instances, %u of %u threads blocking: accepted %lu answered %lu failed %lu "
+      "expired %lu cancelled %lu batches %lu lent %lu inline %lu retried %lu "
+      "wakes %lu/%lu/%lu/%lu\n",
+      instances, blocking, threads, stats.accepted, stats.answered, stats.failed, stats.expired,
+      stats.cancelled, stats.batches, stats.lent_runs, stats.inline_runs, stats.retried_batches,
+      stats.runner_wakes, stats.caller_wakes, stats.keeper_wakes, stats.sink_wakes);
 }
 
 TEST_CASE("engine: under everything at once each request ends once and rightly") {

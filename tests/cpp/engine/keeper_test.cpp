@@ -72,7 +72,9 @@ TEST_CASE("keeper: nothing rings before its time") {
 }
 
 TEST_CASE("keeper: stops, asleep or not, whatever is armed") {
-  { Watch watch; }
+  {
+    Watch watch;
+  }
   FakeClock clock;
   Keeper<StdAtom> keeper;
   static_cast<void>(keeper.arm(clock.now()));

@@ -70,7 +70,8 @@ TEST_CASE("lanes: one that holds requests or runs a batch stays") {
   CHECK(&lanes.of(*records.make({.dim = 1})) == &full);
   CHECK(&lanes.of(*records.make({.dim = 2})) == &running);
   running.running = 0;
-  static_cast<void>(lanes.of(*records.make({.dim = 4})));  // and the limit holds again as soon as it can
+  static_cast<void>(
+      lanes.of(*records.make({.dim = 4})));  // and the limit holds again as soon as it can
   CHECK(count(lanes) == 2);
   CHECK(&lanes.of(*records.make({.dim = 1})) == &full);
 }

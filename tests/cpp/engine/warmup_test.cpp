@@ -66,32 +66,30 @@ TEST_CASE("warm-up: a model whose rows lean on each other is refused, with the o
 
 TEST_CASE("warm-up: so is one that does not repeat itself") {
   std::atomic<int> runs{0};
-  const Findings findings = look_at(
-      row_wise_signature(3), [&](Inputs inputs, Outputs outputs) {
-        kTwice(inputs, outputs);
-        writable(outputs[0].view)[0] += static_cast<float>(runs.fetch_add(1));
-      });
+  const Findings findings = look_at(row_wise_signature(3), [&](Inputs inputs, Outputs outputs) {
+    kTwice(inputs, outputs);
+    writable(outputs[0].view)[0] += static_cast<float>(runs.fetch_add(1));
+  });
   CHECK_FALSE(findings.signature.batched);
 }
 
 TEST_CASE("warm-up: differences within rounding are none") {
-  const Findings close = look_at(
-      row_wise_signature(3), each([](const float* x, std::size_t i, std::size_t count) {
-        return x[i] * (1 + 1e-6F * static_cast<float>(count));
-      }));
+  const Findings close =
+      look_at(row_wise_signature(3), each([](const float* x, std::size_t i, std::size_t count) {
+                return x[i] * (1 + 1e-6F * static_cast<float>(count));
+              }));
   CHECK(close.signature.batched);
-  const Findings far = look_at(
-      row_wise_signature(3), each([](const float* x, std::size_t i, std::size_t count) {
-        return x[i] * (1 + 1e-3F * static_cast<float>(count));
-      }));
+  const Findings far =
+      look_at(row_wise_signature(3), each([](const float* x, std::size_t i, std::size_t count) {
+                return x[i] * (1 + 1e-3F * static_cast<float>(count));
+              }));
   CHECK_FALSE(far.signature.batched);
 }
 
 TEST_CASE("warm-up: outputs of other shapes than declared") {
-  const Findings short_by_one = look_at(
-      row_wise_signature(1), [](Inputs inputs, Outputs outputs) {
-        place(outputs[0], shape_of({inputs[0].shape[0] - 1, 1}));
-      });
+  const Findings short_by_one = look_at(row_wise_signature(1), [](Inputs inputs, Outputs outputs) {
+    place(outputs[0], shape_of({inputs[0].shape[0] - 1, 1}));
+  });
   CHECK_FALSE(short_by_one.signature.batched);
   CHECK(says(short_by_one.signature.reason, "'y'", "[3, 1]", "4 rows"));
 }
@@ -112,10 +110,9 @@ TEST_CASE("warm-up: a row that takes less room in a batch is refused, not read p
 }
 
 TEST_CASE("warm-up: a model that rejects made-up rows stays batched, and unproven") {
-  const Findings findings =
-      look_at(row_wise_signature(1), [](Inputs, Outputs) {
-        throw Error(ErrorCode::invalid_input, "index out of range");
-      });
+  const Findings findings = look_at(row_wise_signature(1), [](Inputs, Outputs) {
+    throw Error(ErrorCode::invalid_input, "index out of range");
+  });
   CHECK(findings.signature.batched);
   CHECK(says(findings.signature.reason, "unproven"));
   CHECK_FALSE(findings.shapes_proven);

@@ -66,8 +66,7 @@ class Rig {
             clock) {}
   Rig(std::unique_ptr<ScriptedBackend> scripted, const EngineOptions& options,
       const Clock& clock = steady_clock())
-      : backend_(scripted.get()),
-        engine_(Engine::open(std::move(scripted), options, 0, clock)) {}
+      : backend_(scripted.get()), engine_(Engine::open(std::move(scripted), options, 0, clock)) {}
   ~Rig() {
     backend().open_gate();
     engine_->close(false, kNever);

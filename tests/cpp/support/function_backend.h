@@ -13,7 +13,8 @@
 
 namespace inferkit::testing {
 
-// Gives an output of that shape room where the engine has none, or other room: then the slot owns it.
+// Gives an output of that shape room where the engine has none, or other room: then the slot owns
+// it.
 inline void place(OutputSlot& slot, const Shape& shape) {
   if (slot.view.data == nullptr || !(slot.view.shape == shape)) {
     const std::size_t bytes = checked_bytes(slot.view.dtype, shape.dims()).value();
