@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <limits>
 
 namespace inferkit {
 
@@ -74,14 +75,18 @@ std::uint32_t LatencyTable::cheapest_rows(std::uint32_t limit) const noexcept {
   const auto per_row = [](const Bucket& bucket) {
     return (bucket.mean + static_cast<double>(kDispatch)) / bucket.rows;
   };
-  const Bucket* best = nullptr;
+  double least = std::numeric_limits<double>::infinity();
   const Bucket* last = nullptr;
   for (const Bucket& bucket : buckets_) {
     if (bucket.count == 0) continue;
-    // 5 %: below that the difference is noise, and a smaller batch answers sooner.
-    if (best == nullptr || per_row(bucket) < 0.95 * per_row(*best)) best = &bucket;
+    least = std::min(least, per_row(bucket));
     last = &bucket;
   }
+  // Within kNoLoss the smaller batch is better: it answers sooner, and leaves more often something
+  // for an instance that becomes free while the answers of the last batch are on their way.
+  const Bucket* best = std::find_if(buckets_.begin(), buckets_.end(), [&](const Bucket& bucket) {
+    return bucket.count != 0 && per_row(bucket) <= kNoLoss * least;
+  });
   // Still falling at the largest size measured: larger ones may be cheaper yet.
   if (best == last) return limit;
   const auto rows = static_cast<std::uint32_t>(std::lround(best->rows));

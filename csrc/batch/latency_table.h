@@ -28,13 +28,15 @@ class LatencyTable {
   // The part of a batch's cost that does not grow with its rows: mean(1) less the cost of a row.
   [[nodiscard]] DurationNs fixed_cost() const noexcept;
 
-  // The size up to `limit` with the least measured time per row, a batch's own dispatch cost
-  // included. 1 where batching loses; `limit` when nothing says otherwise.
+  // The smallest size up to `limit` whose measured time per row, a batch's own dispatch cost
+  // included, is the least or next to it. 1 where batching loses; `limit` when nothing says
+  // otherwise.
   [[nodiscard]] std::uint32_t cheapest_rows(std::uint32_t limit) const noexcept;
 
   // What handing out one batch costs beside the run (measured on the native path).
   static constexpr DurationNs kDispatch = 3 * kMicrosecond;
   static constexpr double kOutlier = 4.0;
+  static constexpr double kNoLoss = 1.06;  // a time per row that counts as the least
 
  private:
   struct Bucket {

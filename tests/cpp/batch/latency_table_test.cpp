@@ -116,6 +116,13 @@ TEST_CASE("latency_table: a run as short as its hand-out is batched for the hand
   CHECK(tiny.cheapest_rows(64) == 32);  // the last 4 % are noise
 }
 
+TEST_CASE("latency_table: of sizes that cost next to the same, the smallest") {
+  const LatencyTable flat = measured(64, [](std::uint32_t rows) {
+    return rows == 64 ? 38'600 * 64 : rows == 32 ? 40'300 * 32 : 20'000 * (rows + 20);
+  });
+  CHECK(flat.cheapest_rows(64) == 32);
+}
+
 TEST_CASE("latency_table: the bottom of a valley") {
   const LatencyTable cache = measured(
       64, [](std::uint32_t rows) { return rows <= 8 ? 800'000 + 100'000 * rows : 400'000 * rows; });
