@@ -1,0 +1,110 @@
+// ONNX Runtime's own threads: they inherit what the thread that builds a session has.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "backend/ort_backend.h"
+#include "base/clock.h"
+#include "base/thread_setup.h"
+#include "support/onnx_bytes.h"
+#include "support/ort_for_tests.h"
+
+#if defined(__linux__)
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+#endif
+
+namespace inferkit {
+namespace {
+
+std::unique_ptr<Backend> doubling_backend(std::uint32_t threads) {
+  OrtOptions options;
+  options.threads = threads;
+  const std::string bytes = onnx::Graph()
+                                .input("x", onnx::kFloat, {"n"})
+                                .output("y", onnx::kFloat, {"n"})
+                                .node("Add", {"x", "x"}, {"y"})
+                                .model();
+  return make_ort_backend(*library_for_tests(), as_model(bytes), options);
+}
+
+#if defined(__x86_64__) || defined(__aarch64__)
+// How many of a million denormal sums were not flushed to zero.
+std::int64_t not_flushed(Backend& backend) {
+  constexpr std::int64_t kCount = 1 << 20;
+  std::vector<float> x(kCount, 1e-41F);
+  std::vector<float> y(kCount, -1.0F);
+  const std::array<std::int64_t, 1> dims = {kCount};
+  const TensorView input{DType::float32, Shape(dims), reinterpret_cast<std::byte*>(x.data())};
+  OutputSlot slot{{DType::float32, Shape(dims), reinterpret_cast<std::byte*>(y.data())}, {}};
+  backend.run({&input, 1}, {&slot, 1}, {0, true});
+  return kCount - std::count_if(y.begin(), y.end(), [](const float& value) {
+           std::uint32_t bits = 1;
+           std::memcpy(&bits, &value, sizeof(bits));  // not a comparison, which could flush too
+           return bits == 0;
+         });
+}
+
+TEST_CASE("threads of ONNX Runtime's pool flush denormals, lent ones under the guard") {
+  if (library_for_tests() == nullptr) return;
+  const auto backend = doubling_backend(4);
+  CHECK(not_flushed(*backend) > 0);  // the share of this thread, which does not flush
+  const FlushDenormals guard;
+  CHECK(not_flushed(*backend) == 0);
+}
+#endif
+
+#if defined(__linux__)
+struct PoolThread {
+  std::string name;
+  std::uint64_t masked = 0;
+};
+
+std::vector<PoolThread> pool_threads() {
+  std::vector<PoolThread> found;
+  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+    PoolThread thread;
+    std::ifstream(task.path() / "comm") >> thread.name;
+    std::ifstream status(task.path() / "status");
+    for (std::string word; status >> word;) {
+      if (word == "SigBlk:") status >> std::hex >> thread.masked;
+    }
+    if (thread.name == "inferkit-load") found.push_back(thread);
+  }
+  return found;
+}
+
+// A joined thread stays listed for a moment, the one that built the session too.
+bool comes_to(std::size_t count) {
+  const TimeNs until = steady_clock().now() + 10 * kSecond;
+  while (pool_threads().size() != count && steady_clock().now() < until) {
+    std::this_thread::yield();
+  }
+  return pool_threads().size() == count;
+}
+
+TEST_CASE("the pool of the solo session has the threads asked for, deaf, and goes with it") {
+  if (library_for_tests() == nullptr) return;
+  REQUIRE(comes_to(0));
+  const auto backend = doubling_backend(3);
+  CHECK(comes_to(2));  // the caller is the third
+  for (const PoolThread& thread : pool_threads()) {
+    for (const int signal : {SIGINT, SIGTERM, SIGALRM, SIGPROF}) {
+      CHECK((thread.masked >> (signal - 1) & 1) == 1);
+    }
+    CHECK((thread.masked >> (SIGSEGV - 1) & 1) == 0);
+  }
+  backend->keep_alone_session(false);
+  CHECK(comes_to(0));
+}
+#endif
+
+}  // namespace
+}  // namespace inferkit
