@@ -181,7 +181,8 @@ TEST_CASE("scheduler: the prediction for a request without rows is that of one r
   CHECK(desk.scheduler.predicted(64) == 64'000);
 }
 
-// --- what travels together ------------------------------------------------------------------------
+// --- what travels together
+// ------------------------------------------------------------------------
 
 TEST_CASE("scheduler: inner shapes never share a batch, and the first in order goes first") {
   Desk desk;
@@ -253,7 +254,8 @@ TEST_CASE("scheduler: a delay is waited for, and not a moment longer") {
   CHECK(Desk::word_of(mine) == WaitWord::lead);
 }
 
-// --- failed batches -------------------------------------------------------------------------------
+// --- failed batches
+// -------------------------------------------------------------------------------
 
 TEST_CASE("scheduler: groups of a failed batch run as they are, by runners, before others") {
   Desk desk;
@@ -293,7 +295,8 @@ TEST_CASE("scheduler: who left a group that failed is not run again") {
   CHECK(desk.members(again) == Members{two[1]});
 }
 
-// --- leaving --------------------------------------------------------------------------------------
+// --- leaving
+// --------------------------------------------------------------------------------------
 
 TEST_CASE("scheduler: a deadline that passes in the queue is told, and the request never runs") {
   Desk desk;
@@ -395,7 +398,38 @@ TEST_CASE("scheduler: closing answers what is queued; what runs has its end") {
   CHECK(desk.resolver.credits.requests() == 0);
 }
 
-// --- the token --------------------------------------------------------------------------------------
+// Asks, in the middle of being woken, whether it may be destroyed.
+class AskingSink final : public Sink<StdAtom> {
+ public:
+  explicit AskingSink(Desk& desk) : desk_(desk) {}
+  void wake() noexcept override {
+    ++wakes;
+    thought_over |= desk_.scheduler.wait_all_free(desk_.clock.now());
+  }
+  int wakes = 0;
+  bool thought_over = false;
+
+ private:
+  Desk& desk_;
+};
+
+TEST_CASE("scheduler: nothing is over while somebody is about to wake a sink") {
+  Desk desk;
+  AskingSink sink(desk);
+  CHECK(desk.scheduler.wait_all_free(desk.clock.now()));
+  static_cast<void>(desk.queue({.deadline = desk.clock.now(), .sink = &sink}));
+  CHECK(desk.ring() == kNoLease);  // expired
+  static_cast<void>(sink.answers.drain());
+  static_cast<void>(desk.queue({.sink = &sink}));
+  desk.scheduler.begin_closing();
+  CHECK(desk.ring() == kNoLease);  // closed
+  CHECK(sink.wakes == 2);
+  CHECK_FALSE(sink.thought_over);
+  CHECK(desk.scheduler.wait_all_free(desk.clock.now()));
+}
+
+// --- the token
+// --------------------------------------------------------------------------------------
 
 // Somebody rings whenever the holder looks at the time, which is once a round.
 class RingingClock final : public Clock {
