@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
+#include <memory>
 #include <optional>
 #include <thread>
 #include <vector>
@@ -157,6 +158,17 @@ TEST_CASE("engine: accepted before a drain and queued after it, a request is ans
   rig.engine().start(caller);
   closer.join();
   CHECK(rig.wait(caller).values == answer_to({1}));
+}
+
+TEST_CASE("engine: closed, it has let go of the model and is still there to be asked") {
+  const auto model = std::make_shared<ScriptedBackend>(row_wise_signature(1));
+  const auto engine = Engine::open(std::make_unique<SharedBackend>(model), bare_options());
+  CHECK(model.use_count() == 2);
+  engine->close(true, kNever);
+  CHECK(model.use_count() == 1);
+  CHECK(says(engine->explain(), "scripted"));
+  CHECK(engine->signature().inputs[0].name == "x");
+  Rig::check_ledger(*engine);
 }
 
 TEST_CASE("engine: closing twice, from many threads, and idle") {

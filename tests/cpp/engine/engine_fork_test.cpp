@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <memory>
-#include <utility>
 
 #include "engine/engine.h"
 #include "support/engine_rig.h"
@@ -30,17 +29,16 @@ int try_inherited(std::shared_ptr<Engine>& engine) {
 }
 
 TEST_CASE("engine: a forked child is refused, told why, and can let go of what it inherited") {
-  auto scripted = std::make_unique<ScriptedBackend>(row_wise_signature(1));
-  ScriptedBackend& backend = *scripted;
-  auto engine = Engine::open(std::move(scripted), bare_options());
+  const auto backend = std::make_shared<ScriptedBackend>(row_wise_signature(1));
+  auto engine = Engine::open(std::make_unique<SharedBackend>(backend), bare_options());
   Mailbox box;
   Call call;
   call.sink = &box;
   Values<float> x(DType::float32, {1, 1}, {1});
   const TensorView view = x.view();
-  backend.shut_gate();
+  backend->shut_gate();
   engine->submit(engine->admit({&view, 1}, call, IfFull::fail));
-  backend.wait_until_begun(1);  // the child inherits a run that nobody in it will finish
+  backend->wait_until_begun(1);  // the child inherits a run that nobody in it will finish
   const pid_t child = fork();
   REQUIRE(child >= 0);
   if (child == 0) {
@@ -52,7 +50,7 @@ TEST_CASE("engine: a forked child is refused, told why, and can let go of what i
   CHECK(WIFEXITED(status));
   CHECK(WEXITSTATUS(status) == 0);
   CHECK_FALSE(engine->forked());
-  backend.open_gate();
+  backend->open_gate();
   CHECK(collect(*engine, box.take()).values == answer_to({1}));
   engine->close(true, kNever);
   Rig::check_ledger(*engine);

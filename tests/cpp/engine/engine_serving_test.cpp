@@ -228,7 +228,7 @@ TEST_CASE("engine: larger than the maximum is refused, and nothing is queued") {
 TEST_CASE("engine: other inner shapes neither join nor cut a batch") {
   Signature signature = signature_of({spec_of("x", DType::float32, {-1, -1})},
                                      {spec_of("y", DType::float32, {-1, -1})});
-  Rig rig(std::make_unique<ScriptedBackend>(signature), bare_options());
+  Rig rig(signature, bare_options());
   Call call;
   call.sink = &rig.box;
   const auto submit = [&](std::int64_t width, float first) {

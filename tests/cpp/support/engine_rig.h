@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -56,19 +58,38 @@ struct Outcome {
   return options;
 }
 
+// What the engine owns and drops when it is closed, while the test keeps the backend itself.
+class SharedBackend final : public Backend {
+ public:
+  explicit SharedBackend(std::shared_ptr<ScriptedBackend> scripted)
+      : scripted_(std::move(scripted)) {}
+
+  [[nodiscard]] const Signature& signature() const noexcept override {
+    return scripted_->signature();
+  }
+  [[nodiscard]] std::vector<std::string> notes() const override { return scripted_->notes(); }
+  void run(std::span<const TensorView> inputs, std::span<OutputSlot> outputs,
+           const RunContext& context) override {
+    scripted_->run(inputs, outputs, context);
+  }
+  void keep_alone_session(bool keep) override { scripted_->keep_alone_session(keep); }
+
+ private:
+  std::shared_ptr<ScriptedBackend> scripted_;
+};
+
 // x float32 [n, 1] -> y = 2 x + 1. A request is the list of its rows.
 // Owns: the engine, and a mailbox for callers that do not block. At its end everything accepted
 // has ended, nothing is left of it in the pool, and the ledger adds up.
 class Rig {
  public:
   explicit Rig(const EngineOptions& options = bare_options(), const Clock& clock = steady_clock())
-      : Rig(std::make_unique<ScriptedBackend>(row_wise_signature(1), options.instances), options,
-            clock) {}
-  Rig(std::unique_ptr<ScriptedBackend> scripted, const EngineOptions& options,
-      const Clock& clock = steady_clock())
-      : backend_(scripted.get()), engine_(Engine::open(std::move(scripted), options, 0, clock)) {}
+      : Rig(row_wise_signature(1), options, clock) {}
+  Rig(const Signature& signature, const EngineOptions& options, const Clock& clock = steady_clock())
+      : backend_(std::make_shared<ScriptedBackend>(signature, options.instances)),
+        engine_(Engine::open(std::make_unique<SharedBackend>(backend_), options, 0, clock)) {}
   ~Rig() {
-    backend().open_gate();
+    backend_->open_gate();
     engine_->close(false, kNever);
     while (EngineRequest* left = box.take_ready()) engine_->release(left);
     check_ledger(*engine_);
@@ -86,7 +107,6 @@ class Rig {
     CHECK(stats.pool.blocks_in_use == 0);
   }
 
-  // Valid until the engine is closed.
   [[nodiscard]] ScriptedBackend& backend() noexcept { return *backend_; }
   [[nodiscard]] Engine& engine() noexcept { return *engine_; }
   [[nodiscard]] EngineStats stats() const { return engine_->stats(); }
@@ -132,7 +152,7 @@ class Rig {
   Mailbox box;
 
  private:
-  ScriptedBackend* backend_;
+  std::shared_ptr<ScriptedBackend> backend_;
   std::shared_ptr<Engine> engine_;
 };
 
