@@ -172,7 +172,8 @@ Error Engine::error_of(const EngineRequest& request) const {
       return *request.error;
     case RequestState::expired: {
       const double seconds =
-          static_cast<double>(request.deadline - request.arrival) / static_cast<double>(kSecond);
+          static_cast<double>(std::max<DurationNs>(0, request.deadline - request.arrival)) /
+          static_cast<double>(kSecond);
       return {ErrorCode::deadline_exceeded,
               text("the deadline passed ", seconds, " s after the request was accepted")};
     }

@@ -90,9 +90,8 @@ class Engine {
   // otherwise or will be, and is or will be delivered.
   [[nodiscard]] bool cancel(EngineRequest* request, bool running_too) noexcept;
 
-  // --- after the answer
-  // --------------------------------------------------------------------------- Why a failed,
-  // expired or closed request has no result.
+  // --- after the answer -------------------------------------------------------------------------
+  // Why a failed, expired or closed request has no result.
   [[nodiscard]] Error error_of(const EngineRequest& request) const;
   void release(EngineRequest* request) noexcept;
   // An answer that nobody was left to take.

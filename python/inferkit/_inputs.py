@@ -39,7 +39,8 @@ def align(feeds: object, inputs: tuple[TensorInfo, ...]) -> list[object]:
     if len(inputs) == 1:
         return [feeds]
     raise InvalidInputError(
-        f"feeds: expected a dict with {_quoted(names)}, got a bare {type(feeds).__name__}"
+        f"feeds: expected {f'a dict with {_quoted(names)}' if names else 'an empty dict'}, "
+        f"got a bare {type(feeds).__name__}"
     )
 
 

@@ -88,7 +88,10 @@ def check_options(options: SessionOptions, name: str) -> dict[str, Any]:
 
 def default_name(shown: str, path: bytes) -> str:
     """Return the name of a session that was given none: the file's, without its ending."""
-    return os.path.splitext(os.path.basename(shown))[0] if path else "model"
+    if not path:
+        return "model"
+    # A file's name may be bytes that are no text; a session's is always text.
+    return os.path.splitext(os.path.basename(shown))[0].encode(errors="replace").decode()
 
 
 def _refuse(name: str, expected: str, actual: object) -> NoReturn:

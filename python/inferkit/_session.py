@@ -4,6 +4,7 @@ import os
 import warnings
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias, Unpack
 
@@ -19,7 +20,7 @@ from ._options import (
     check_options,
     default_name,
 )
-from .errors import SessionClosedError
+from .errors import InferkitError, SessionClosedError
 
 if TYPE_CHECKING:
     from ._future import Future
@@ -173,19 +174,19 @@ class Session(_core.SessionCore):
             InferkitError: As ``run``, when the turn of the failed request comes.
         """
         pending: deque[Future] = deque()
+        send = partial(
+            self.submit, outputs=outputs, timeout=timeout, priority=priority, when_full="wait"
+        )
         try:
             for entry in feeds:
                 while pending and (len(pending) >= self._window or pending[0].done()):
                     yield pending.popleft().result()
-                pending.append(
-                    self.submit(
-                        entry,
-                        outputs=outputs,
-                        timeout=timeout,
-                        priority=priority,
-                        when_full="wait",
-                    )
-                )
+                try:
+                    pending.append(send(entry))
+                except InferkitError:  # refused before its turn: those before it come first
+                    while pending:
+                        yield pending.popleft().result()
+                    raise
             while pending:
                 yield pending.popleft().result()
         finally:

@@ -1,6 +1,8 @@
 """Typed errors: complete, and with texts that name what was expected and what came."""
 
 import copy
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -69,6 +71,15 @@ def test_a_missing_file(tmp_path: Path) -> None:
             inferkit.Session(spelled)
     with pytest.raises(inferkit.ModelLoadError, match=str(tmp_path)):
         inferkit.Session(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are text elsewhere")
+def test_a_file_whose_name_is_no_text(tmp_path: Path) -> None:
+    path = os.fsencode(tmp_path) + b"/\xff.onnx"
+    Path(os.fsdecode(path)).write_bytes(MODEL)
+    with inferkit.Session(os.fsdecode(path)) as session:
+        assert session.name == "?"
+        assert session.run(np.zeros((1, 32), np.float32))
 
 
 @pytest.mark.parametrize("content", [onnx_models.NOT_A_MODEL, MODEL[:-100], b"\0" * 1000])

@@ -130,6 +130,17 @@ def test_map_ends_with_the_first_failure() -> None:
             next(answers)
 
 
+def test_map_answers_those_before_a_refused_entry() -> None:
+    bad = np.zeros((1, 5), np.float32)
+    with inferkit.Session(onnx_models.slow(20, 8)) as session:
+        feeds = [*[np.zeros((1, 8), np.float32)] * 5, bad]
+        answers = session.map(feeds)
+        for _ in range(5):
+            assert next(answers)
+        with pytest.raises(inferkit.InvalidInputError, match="dimension 1"):
+            next(answers)
+
+
 def test_map_passes_its_arguments_on(three: inferkit.Session) -> None:
     feeds = {
         "left": np.ones((1, 3), np.float32),
