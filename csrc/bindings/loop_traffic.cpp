@@ -42,14 +42,19 @@ void LoopPort::send_off(RunCoroutine* coroutine, EngineRequest* request, bool at
   engine.enqueue(request);
   ++unflushed_;
   unflushed_rows_ += rows;
-  // Those who were answered together ask again together. Rung for one by one, a runner that is
-  // still awake would take the first of them alone.
-  ring_when_resumed_ |= dear;
+  if (dear) {
+    // Those who were answered together ask again together. Rung for one by one, a runner that is
+    // still awake would take the first of them alone. The flush is for a task that runs the loop
+    // from within (nest_asyncio in notebooks): it is not resumed before its request is answered.
+    ring_when_resumed_ = true;
+    if (!flush_scheduled_) schedule_flush();
+    return;
+  }
   if (flush_scheduled_) return;
   // Company is unlikely where the last two flushes had none. An await that never suspends starves
   // the loop, so even a lone caller goes round once the budget is spent.
   const bool lone = last_flushes_[0] == 1 && last_flushes_[1] == 1;
-  if (at_once && lone && !dear && spent_ < engine.options().inline_budget_ns) {
+  if (at_once && lone && spent_ < engine.options().inline_budget_ns) {
     run_at_once(coroutine);
   } else {
     schedule_flush();
@@ -161,7 +166,6 @@ bool LoopPort::resume_answered() {
   }
   resuming_here = outer;
   resuming_ = nested;
-  // The scheduled flush would come too, but after everything else that the loop has to do.
   if (std::exchange(ring_when_resumed_, false)) hand_over();
   if (!raised) return true;
   raise(std::move(raised));
