@@ -9,8 +9,8 @@
 
 namespace inferkit {
 
-// Loads the model on a thread of our own (signals masked, denormals flushed), so that ONNX
-// Runtime's pool threads inherit both. run() itself leaves the caller's floating-point mode alone.
+// Loads the model on a thread of our own, so that ONNX Runtime's pool threads inherit its signal
+// mask; they flush denormals. run() itself leaves the caller's floating-point mode alone.
 //
 // Two sessions: *solo*, with options.threads threads, takes runs that are alone; *load*, with one
 // thread and thus no pool, takes all others, so that instances do not fight for the cores. One

@@ -34,6 +34,9 @@ Handle<SessionOptions> session_options(const OrtLibrary& library, const OrtOptio
   // Always explicit: with 0, ONNX Runtime counts the machine's cores, not ours, and pins threads.
   must(api.SetIntraOpNumThreads(made.get(), static_cast<int>(threads)), "set threads");
   must(api.SetInterOpNumThreads(made.get(), 1), "set threads");
+  // The pool's threads inherit our signal mask, but set their floating-point mode themselves.
+  must(api.AddSessionConfigEntry(made.get(), "session.set_denormal_as_zero", "1"),
+       "flush denormals");
   for (const auto& [key, value] : options.session_config) {
     must(api.AddSessionConfigEntry(made.get(), key.c_str(), value.c_str()),
          text("set session_config '", key, "'"));

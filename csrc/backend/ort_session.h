@@ -14,8 +14,9 @@ namespace inferkit::ort {
 void require_usable(const OrtLibrary& library, const OrtOptions& options);
 
 // Call it on a prepared thread (base/thread_setup.h): a session with more than one thread starts
-// its pool here. Custom-op libraries are never registered, and every graph optimisation is on.
-// Blocks: reads and optimises the model. Throws: Error(model_load) with ONNX Runtime's reason.
+// its pool here, whose threads inherit the signal mask, and this flushes the caller's denormals.
+// Custom-op libraries are never registered, and every graph optimisation is on. Blocks: reads and
+// optimises the model. Throws: Error(model_load) with ONNX Runtime's reason.
 [[nodiscard]] Handle<Session> build_session(const OrtLibrary& library, const OrtModel& model,
                                             const OrtOptions& options, std::uint32_t threads);
 

@@ -13,7 +13,7 @@ namespace inferkit {
 void prepare_own_thread(const char* name) noexcept;
 
 // Runs `work` on a new prepared thread and waits for it. ONNX Runtime's sessions are built this
-// way, since its pools inherit mask and floating-point mode from the thread that creates them.
+// way, since its pools inherit the mask of the thread that creates them.
 // Threads: any. Blocks: until `work` is done. Throws: what `work` threw.
 void on_prepared_thread(const char* name, const std::function<void()>& work);
 

@@ -57,7 +57,9 @@ TEST_CASE("threads of ONNX Runtime's pool flush denormals, lent ones under the g
   const auto backend = doubling_backend(4);
   CHECK(not_flushed(*backend) > 0);  // the share of this thread, which does not flush
   const FlushDenormals guard;
-  CHECK(not_flushed(*backend) == 0);
+  std::int64_t kept = 0;
+  for (int i = 0; i < 20; ++i) kept += not_flushed(*backend);  // a busy pool may miss a run
+  CHECK(kept == 0);
 }
 #endif
 
@@ -66,6 +68,10 @@ struct PoolThread {
   std::string name;
   std::uint64_t masked = 0;
 };
+
+bool masks(const PoolThread& thread, int signal) {
+  return (thread.masked >> (signal - 1) & 1) == 1;
+}
 
 std::vector<PoolThread> pool_threads() {
   std::vector<PoolThread> found;
@@ -81,13 +87,19 @@ std::vector<PoolThread> pool_threads() {
   return found;
 }
 
-// A joined thread stays listed for a moment, the one that built the session too.
+// Whether there come to be `count` threads, none of which masks SIGSEGV. Given time: a joined
+// thread stays listed for a moment, and a new one begins with every signal masked.
 bool comes_to(std::size_t count) {
   const TimeNs until = steady_clock().now() + 10 * kSecond;
-  while (pool_threads().size() != count && steady_clock().now() < until) {
+  for (;;) {
+    const std::vector<PoolThread> threads = pool_threads();
+    const bool deaf_to_faults =
+        std::any_of(threads.begin(), threads.end(),
+                    [](const PoolThread& thread) { return masks(thread, SIGSEGV); });
+    if (threads.size() == count && !deaf_to_faults) return true;
+    if (steady_clock().now() > until) return false;
     std::this_thread::yield();
   }
-  return pool_threads().size() == count;
 }
 
 TEST_CASE("the pool of the solo session has the threads asked for, deaf, and goes with it") {
@@ -96,10 +108,7 @@ TEST_CASE("the pool of the solo session has the threads asked for, deaf, and goe
   const auto backend = doubling_backend(3);
   CHECK(comes_to(2));  // the caller is the third
   for (const PoolThread& thread : pool_threads()) {
-    for (const int signal : {SIGINT, SIGTERM, SIGALRM, SIGPROF}) {
-      CHECK((thread.masked >> (signal - 1) & 1) == 1);
-    }
-    CHECK((thread.masked >> (SIGSEGV - 1) & 1) == 0);
+    for (const int signal : {SIGINT, SIGTERM, SIGALRM, SIGPROF}) CHECK(masks(thread, signal));
   }
   backend->keep_alone_session(false);
   CHECK(comes_to(0));
