@@ -34,7 +34,8 @@ TEST_CASE("runner_bay: a call between looking and parking is not slept through")
   }
 }
 
-// A runner that parks, and when called looks only while the gate is open.
+// A runner that parks, and when called looks only once the gate was opened after that. The gate
+// counts its openings: nobody who waits can miss one, however late it gets its core.
 struct Sleeper {
   Bay& bay;
   std::uint32_t me;
@@ -43,7 +44,8 @@ struct Sleeper {
   std::thread thread{[this] {
     while (!over) {
       bay.park(me);
-      while (gate == 0) parker::wait(gate, 0, kNever);
+      const std::uint32_t seen = gate;
+      while (gate == seen && !over) parker::wait(gate, seen, kNever);
       bay.consume(me);
     }
   }};
@@ -57,7 +59,7 @@ struct Sleeper {
     thread.join();
   }
   static void open(std::atomic<std::uint32_t>& gate) {
-    gate = 1;
+    ++gate;
     parker::wake(gate, 1 << 20);
   }
 };
@@ -70,7 +72,6 @@ TEST_CASE("runner_bay: one that was called and has not looked yet is enough") {
   while (!bay.notify(true)) {  // until one was asleep
     Sleeper::open(gate);
     std::this_thread::yield();
-    gate = 0;
   }
   CHECK_FALSE(bay.notify(true));
   CHECK_FALSE(bay.notify(true));
@@ -85,7 +86,6 @@ TEST_CASE("runner_bay: work of their own calls one sleeper each") {
   while (!(bay.notify(false) && bay.notify(false))) {
     Sleeper::open(gate);
     std::this_thread::yield();
-    gate = 0;
   }
   CHECK_FALSE(bay.notify(false));  // and then nobody is left to wake
 }
