@@ -75,6 +75,11 @@ EngineRequest* Engine::admit(std::span<const TensorView> inputs, const Call& cal
   }
   if (take == Take::full && if_full == IfFull::announce) {
     take = resolver.credits.take_or_announce(plan.bytes);
+    if (take == Take::full && core_->scheduler.announced_wait()) {
+      core_->scheduler.ask_sweep();
+      static_cast<void>(core_->scheduler.ring({}));
+      take = resolver.credits.take_or_announce(plan.bytes);
+    }
     if (take == Take::full) return nullptr;
   }
   if (take == Take::closed) fail(ErrorCode::session_closed, "the session is closed");

@@ -61,9 +61,11 @@ template <class Atom>
 void Scheduler<Atom>::tidy(TimeNs now, Wakes& wakes) {
   const bool closing = closing_.load(std::memory_order_acquire);
   const std::uint32_t tombstones = tombstones_.load(std::memory_order_relaxed);
-  // relaxed: a hint; who asked rings afterwards, and the ring carries the order.
-  const bool sweep = (sweep_asked_.load(std::memory_order_relaxed) && tombstones != 0) ||
-                     (tombstones != 0 && std::size_t{tombstones} * 4 > lanes_.requests());
+  // relaxed: a hint; who asked rings afterwards, and the ring carries the order. Somebody who waits
+  // for room must not wait for a run that another gave up: see note_tombstone().
+  const bool sweep = tombstones != 0 && (sweep_asked_.load(std::memory_order_relaxed) ||
+                                         resolver_.credits.has_waiters() ||
+                                         std::size_t{tombstones} * 4 > lanes_.requests());
   if (sweep) {
     sweep_asked_.store(false, std::memory_order_relaxed);
     tombstones_.fetch_sub(tombstones, std::memory_order_relaxed);

@@ -72,6 +72,10 @@ class Credits {
   [[nodiscard]] bool closed() const noexcept {
     return (word_.load(std::memory_order_acquire) & kClosed) != 0;
   }
+  // Whether somebody announced that he waits and was not woken since.
+  [[nodiscard]] bool has_waiters() const noexcept {
+    return (word_.load(std::memory_order_relaxed) & kWaiting) != 0;
+  }
   [[nodiscard]] std::uint32_t requests() const noexcept {
     const std::uint64_t word = word_.load(std::memory_order_acquire);
     return static_cast<std::uint32_t>((word / kOneRequest) & kMaxRequests);
