@@ -7,8 +7,6 @@ import inferkit
 import onnx_models
 import pytest
 
-Balance = Callable[[inferkit.Session], None]
-
 
 def check_balance(session: inferkit.Session) -> None:
     """Every accepted request was resolved once, and nothing is kept for it."""

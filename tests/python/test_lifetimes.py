@@ -12,6 +12,7 @@ import numpy as np
 import onnx_models
 import pytest
 from numpy.typing import NDArray
+from occupied import until
 
 WIDE = 4096  # floats: from 16 KiB on a result is a view of the batch
 
@@ -60,7 +61,7 @@ def test_a_block_is_free_with_the_last_result_in_it(wide: inferkit.Session) -> N
     assert blocks(wide) >= 1
     part = answers[5][:, 7:9]
     answers.clear()
-    assert blocks(wide) == 1
+    until(lambda: blocks(wide) == 1)  # the notifier may hold the last future a moment longer
     assert part.tolist() == [[5, 5]]
     del part
     assert blocks(wide) == 0
@@ -182,8 +183,7 @@ def test_a_future_keeps_its_session_open() -> None:
     assert future.result()["y"].max() == 2
     session.close()
     del session, future
-    gc.collect()
-    assert gone() is None
+    until(lambda: gone() is None)
 
 
 def test_sessions_come_and_go() -> None:

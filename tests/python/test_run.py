@@ -15,9 +15,8 @@ import onnxruntime
 import pytest
 from conftest import check_balance
 from numpy.typing import NDArray
+from occupied import PATIENCE, until
 from tolerances import DEFAULT, distance
-
-PATIENCE = 30.0  # seconds until a test that waits for another thread gives up
 
 
 def alone(model: bytes, **feeds: NDArray[np.generic]) -> dict[str, NDArray[np.generic]]:
@@ -25,14 +24,6 @@ def alone(model: bytes, **feeds: NDArray[np.generic]) -> dict[str, NDArray[np.ge
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(None, feeds), strict=True))
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Give other threads time until the condition holds."""
-    give_up = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < give_up, "it never came true"
-        os.sched_yield()
 
 
 # ---- answers --------------------------------------------------------------------------------

@@ -20,10 +20,10 @@ import onnx_models
 import pytest
 from conftest import check_balance
 from inferkit._options import SessionOptions
+from occupied import PATIENCE
 
 MODEL = onnx_models.mlp_a()
 ROW = np.ones((1, 32), np.float32)
-PATIENCE = 30.0  # seconds until a test that waits for another thread gives up
 
 
 def rows(count: int) -> Iterator[np.ndarray[Any, Any]]:
