@@ -21,9 +21,11 @@ void LatencyTable::record(std::uint32_t rows, DurationNs took) noexcept {
   const double weight = 1.0 / bucket.count;
   auto value = static_cast<double>(took);
   if (bucket.count > 1) {
-    // A thread that lost its core for a while says nothing about the model; a model that really
-    // became slower gets there in a few runs all the same.
-    value = std::min(value, kOutlier * bucket.mean);
+    // A thread that lost its core for a while says nothing about the model. Twice in a row it does:
+    // the model takes longer now, or with such inputs.
+    const bool far = value > kOutlier * bucket.mean;
+    if (far && !bucket.strayed) value = kOutlier * bucket.mean;
+    bucket.strayed = far;
     bucket.deviation += weight * (std::abs(value - bucket.mean) - bucket.deviation);
   }
   bucket.mean += weight * (value - bucket.mean);

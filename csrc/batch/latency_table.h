@@ -9,7 +9,8 @@
 namespace inferkit {
 
 // One bucket per power of two of rows; each holds an exponentially weighted mean and mean
-// deviation, so old measurements fade; one sample counts for at most kOutlier times the mean.
+// deviation, so old measurements fade; a sample above kOutlier times the mean
+// counts in full only if the one before was as far off.
 // Durations are those of Backend::run, in nanoseconds. Threads: one at a time (the token holder, or
 // the warm-up). Owns: itself. Blocks: never.
 class LatencyTable {
@@ -44,6 +45,7 @@ class LatencyTable {
     double mean = 0;
     double deviation = 0;
     std::uint32_t count = 0;  // of samples, up to kMemory
+    bool strayed = false;     // the last sample was far above the mean
   };
   static constexpr std::size_t kBuckets = 21;
   static constexpr std::uint32_t kMemory = 16;

@@ -45,7 +45,7 @@ class Held:
         self._released = False
 
     def __enter__(self) -> Self:
-        for _ in range(4):
+        for _ in range(8):  # the callbacks that add more may be late on a busy machine
             self._add()
         until(self._futures[0].running)
         return self

@@ -31,7 +31,8 @@ def test_full_is_an_error_at_once(kind: str) -> None:
         await blocker
 
     with one_at_a_time(max_pending=1) as session:
-        session.run(rounds(LONG))  # it learns that a loop should not run this
+        for _ in range(2):  # one long run might be an accident
+            session.run(rounds(LONG))  # it learns that a loop should not run this
         loops.run_on(kind, main(session))
         check_balance(session)
         assert session.stats().rejected == 2
@@ -100,17 +101,16 @@ def test_a_cancelled_waiter_leaves_the_line(kind: str) -> None:
     async def main(session: inferkit.Session) -> None:
         tasks = [asyncio.ensure_future(session.run_async(rounds(n))) for n in (LONG, 1, 2, 3)]
         await asyncio.sleep(0)
-        assert session.stats().accepted == 2  # one before, to learn from
+        assert session.stats().accepted == 1
         tasks[2].cancel()
         answers = await asyncio.gather(*tasks, return_exceptions=True)
         assert isinstance(answers.pop(2), asyncio.CancelledError)
         assert [answer["y"][0, 0] for answer in answers] == [LONG, 1, 3]  # type: ignore[index]
 
-    with one_at_a_time(max_pending=1, when_full="wait") as session:
-        session.run(rounds(LONG))
+    with one_at_a_time(max_pending=1, when_full="wait", warmup=False) as session:
         loops.run_on(kind, main(session))
         check_balance(session)
-        assert (session.stats().accepted, session.stats().cancelled) == (4, 0)
+        assert (session.stats().accepted, session.stats().cancelled) == (3, 0)
 
 
 @every_loop

@@ -136,4 +136,17 @@ TEST_CASE("latency_table: one measured size is no comparison") {
   CHECK(table.cheapest_rows(64) == 64);
 }
 
+TEST_CASE("latency_table: one run far above the others is an accident, two are the model") {
+  LatencyTable table;
+  for (int run = 0; run < 16; ++run) table.record(1, 10 * kMicrosecond);
+  table.record(1, kSecond);
+  CHECK(table.mean(1) < 15 * kMicrosecond);
+  table.record(1, 10 * kMicrosecond);
+  table.record(1, kSecond);
+  CHECK(table.mean(1) < 20 * kMicrosecond);
+  table.record(1, kSecond);
+  CHECK(table.mean(1) > 50 * kMillisecond);
+  CHECK(table.p99(1) > kSecond / 10);
+}
+
 }  // namespace
