@@ -38,8 +38,8 @@ def test_one_of_four_is_cancelled_while_queued(kind: str) -> None:
 
 def test_one_of_four_is_cancelled_while_its_batch_runs() -> None:
     async def main(session: inferkit.Session) -> None:
-        first = session.submit(rounds(5_000))
-        until(first.running)
+        first = session.submit(rounds(30_000))
+        until(lambda: first.running() or first.done())
         tasks = [asyncio.create_task(session.run_async(rounds(25_000 + i))) for i in range(3)]
         await asyncio.sleep(0)
         fourth = session.submit(rounds(25_003))
