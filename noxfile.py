@@ -123,7 +123,8 @@ def test(session: nox.Session) -> None:
     """Everything: the wheel built once, both build variants, C++, house and Python tests."""
     env = build_and_install(session, "test,docs")
     overlay = {**env, "PYTHONPATH": str(testing_package(session))}
-    run_pytest(session, "-q", "tests/python", env=overlay)
+    # The demo is the same Python on both builds; once is enough.
+    run_pytest(session, "-q", "tests/python", "--ignore=tests/python/test_demo.py", env=overlay)
     run_pytest(session, *session.posargs, env=env)
 
 
