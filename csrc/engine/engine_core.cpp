@@ -58,8 +58,11 @@ void Engine::Core::runner_main(std::uint32_t me) {
   RunnerBay<StdAtom>& bay = scheduler.runners();
   Role<StdAtom> role;
   role.kind = Role<StdAtom>::Kind::runner;
-  while (!stopping.load(std::memory_order_acquire)) {
+  for (;;) {
     bay.consume(me);
+    // After consuming: the call that came with `stopping` must not be eaten by a runner that looked
+    // a moment too early. relaxed: consume()'s acquire pairs with notify_all()'s release.
+    if (stopping.load(std::memory_order_relaxed)) return;
     int lease = bay.take_assigned();
     if (lease == kNoLease) {
       lease = scheduler.ring(role);
