@@ -83,17 +83,13 @@ class Scheduler {
   [[nodiscard]] Keeper<Atom>& keeper() noexcept { return keeper_; }
 
   // A queued request was cancelled or expired by its owner: its tombstone still holds credits. Ring
-  // afterwards. seq_cst fence: pairs with announced_wait(). Either the ring's holder sees the
-  // waiter's announcement, or the waiter sees the tombstone.
-  void note_tombstone() noexcept {
-    tombstones_.fetch_add(1, std::memory_order_relaxed);
-    std::atomic_thread_fence(std::memory_order_seq_cst);
-  }
+  // afterwards. seq_cst: with announced_wait() and Credits::has_waiters(). Either the ring's holder
+  // sees the waiter's announcement, or the waiter sees the tombstone.
+  void note_tombstone() noexcept { tombstones_.fetch_add(1, std::memory_order_seq_cst); }
   // After credits were found full and a wait for them was announced: true when tombstones hold
   // some, and the caller should ask_sweep(), ring and try again.
   [[nodiscard]] bool announced_wait() const noexcept {
-    std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with note_tombstone()
-    return has_tombstones();
+    return tombstones_.load(std::memory_order_seq_cst) != 0;  // pairs with note_tombstone()
   }
   [[nodiscard]] bool has_tombstones() const noexcept {
     return tombstones_.load(std::memory_order_relaxed) != 0;

@@ -74,7 +74,10 @@ class Credits {
   }
   // Whether somebody announced that he waits and was not woken since.
   [[nodiscard]] bool has_waiters() const noexcept {
-    return (word_.load(std::memory_order_relaxed) & kWaiting) != 0;
+    // seq_cst: with attempt()'s. Who makes room otherwise than by give() says so in a seq_cst
+    // write and looks here; who was refused looks for such room in a seq_cst read: one sees the
+    // other.
+    return (word_.load(std::memory_order_seq_cst) & kWaiting) != 0;
   }
   [[nodiscard]] std::uint32_t requests() const noexcept {
     const std::uint64_t word = word_.load(std::memory_order_acquire);
@@ -92,7 +95,8 @@ class Credits {
 
   [[nodiscard]] Take attempt(std::uint64_t bytes, std::uint64_t mark_if_full) noexcept {
     const std::uint64_t want = steps(bytes);
-    std::uint64_t word = word_.load(std::memory_order_relaxed);
+    // seq_cst, and in the CAS: for has_waiters(); no dearer than less on x86.
+    std::uint64_t word = word_.load(std::memory_order_seq_cst);
     for (;;) {
       if ((word & kClosed) != 0) return Take::closed;
       const std::uint64_t requests = (word / kOneRequest) & kMaxRequests;
@@ -100,9 +104,9 @@ class Credits {
       const bool full = requests >= max_requests_ || used + want > max_steps_;
       const std::uint64_t next = full ? word | mark_if_full : word + kOneRequest + want;
       if (full && next == word) return Take::full;
-      // acquire: pairs with give()'s release, the room was really vacated.
-      if (word_.compare_exchange_weak(word, next, std::memory_order_acquire,
-                                      std::memory_order_relaxed)) {
+      // Acquires too: pairs with give()'s release, the room was really vacated.
+      if (word_.compare_exchange_weak(word, next, std::memory_order_seq_cst,
+                                      std::memory_order_seq_cst)) {
         return full ? Take::full : Take::taken;
       }
     }
