@@ -167,9 +167,10 @@ TEST_CASE("engine: a loop's flush runs what is cheap on the loop's thread, witho
     // All there when it returns, unless the runner was just looking around and took them.
     for (const float value : {1.0F, 2.0F, 3.0F}) CHECK(rig.next().values == answer_to({value}));
   }
-  CHECK(rig.stats().inline_runs == 1);
-  CHECK(ran_on.back() == std::this_thread::get_id());
-  CHECK(rig.stats().sink_wakes + 1 == rig.stats().batches);
+  CHECK(rig.stats().inline_runs >= 1);
+  CHECK(std::count(ran_on.begin(), ran_on.end(), std::this_thread::get_id()) ==
+        static_cast<std::ptrdiff_t>(rig.stats().inline_runs));
+  CHECK(rig.stats().sink_wakes + rig.stats().inline_runs <= rig.stats().batches);
 }
 
 TEST_CASE("engine: a flush without a budget, or of an unmeasured model, leaves it to a runner") {
