@@ -467,7 +467,7 @@ def test_close_on_the_loops_own_thread() -> None:
 
 
 @pytest.mark.skip(
-    reason="open defect: one exit in about six ends by SIGSEGV when a daemon thread still runs a loop"
+    reason="open defect: some exits end by SIGSEGV when a daemon thread still runs a loop"
 )
 def test_the_interpreter_ends_with_callers_pending() -> None:
     program = """
