@@ -69,6 +69,26 @@ TEST_CASE("engine: a deadline that passes in a run frees the caller; the run goe
   CHECK(rig.box.take_ready() == nullptr);
 }
 
+TEST_CASE("engine: several deadlines pass in one run, each at its time") {
+  FakeClock clock;
+  Rig rig(bare_options(), clock);
+  rig.occupy(100);
+  for (const DurationNs left : {1, 3, 2}) {
+    rig.submit({static_cast<float>(left)}, with_deadline(rig.in(left * kMillisecond)));
+  }
+  rig.backend().let_pass(1);
+  CHECK(rig.next().values == answer_to({100}));
+  rig.backend().wait_until_begun(2);
+  for (int i = 1; i <= 3; ++i) {
+    clock.advance(kMillisecond);
+    EngineRequest* late = rig.box.take();
+    REQUIRE(late != nullptr);
+    CHECK(late->deadline == clock.now());
+    check_expired(collect(rig.engine(), late));
+  }
+  CHECK(rig.stats().expired == 3);
+}
+
 TEST_CASE("engine: a blocked caller times itself, in the queue and in a run") {
   Rig rig;
   rig.backend().shut_gate();
