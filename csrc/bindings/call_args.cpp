@@ -8,16 +8,6 @@
 namespace inferkit {
 namespace {
 
-bool refuse(const char* name, const char* expected, PyObject* actual) {
-  const Ref shown = Ref::steal(PyObject_Repr(actual));
-  if (!shown) return false;
-  const char* text = PyUnicode_AsUTF8(shown.get());
-  if (text == nullptr) return false;
-  set_error(Error(ErrorCode::invalid_input,
-                  inferkit::text(name, ": expected ", expected, ", got ", text)));
-  return false;
-}
-
 // False for what nobody may swallow, such as KeyboardInterrupt.
 bool forget_error() {
   if (PyErr_ExceptionMatches(PyExc_Exception) == 0) return false;
@@ -25,18 +15,16 @@ bool forget_error() {
   return true;
 }
 
-bool read_timeout(PyObject* value, const Clock& clock, TimeNs& deadline) {
-  if (value == Py_None) return true;
-  constexpr const char* kExpected = "seconds >= 0, or None";
-  const double seconds = PyFloat_AsDouble(value);
-  if (seconds == -1.0 && PyErr_Occurred() != nullptr) {
-    return forget_error() && refuse("timeout", kExpected, value);
+bool refuse(const char* name, const char* expected, PyObject* actual) {
+  const Ref shown = Ref::steal(PyObject_Repr(actual));
+  const char* text = shown ? PyUnicode_AsUTF8(shown.get()) : nullptr;
+  if (text == nullptr) {  // an int of 5,000 digits, for one, does not show itself
+    if (!forget_error()) return false;
+    text = Py_TYPE(actual)->tp_name;
   }
-  if (!(seconds >= 0)) return refuse("timeout", kExpected, value);
-  // More than a century is for ever; below it nothing overflows.
-  constexpr double kForever = 3.2e9;
-  if (seconds < kForever) deadline = clock.now() + static_cast<DurationNs>(seconds * 1e9);
-  return true;
+  set_error(Error(ErrorCode::invalid_input,
+                  inferkit::text(name, ": expected ", expected, ", got ", text)));
+  return false;
 }
 
 bool read_priority(PyObject* value, std::int32_t& priority) {
@@ -85,6 +73,20 @@ bool read_keyword(PyObject* name, PyObject* value, const Engine& engine, CallArg
 }
 
 }  // namespace
+
+bool read_timeout(PyObject* value, const Clock& clock, TimeNs& deadline) {
+  if (value == Py_None) return true;
+  constexpr const char* kExpected = "seconds >= 0, or None";
+  const double seconds = PyFloat_AsDouble(value);
+  if (seconds == -1.0 && PyErr_Occurred() != nullptr) {
+    return forget_error() && refuse("timeout", kExpected, value);
+  }
+  if (!(seconds >= 0)) return refuse("timeout", kExpected, value);
+  // More than a century is for ever; below it nothing overflows.
+  constexpr double kForever = 3.2e9;
+  if (seconds < kForever) deadline = clock.now() + static_cast<DurationNs>(seconds * 1e9);
+  return true;
+}
 
 bool parse_call(SessionObject* session, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames,
                 CallArgs& call) {

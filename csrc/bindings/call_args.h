@@ -24,4 +24,7 @@ struct CallArgs {
 [[nodiscard]] bool parse_call(SessionObject* session, PyObject* const* args, Py_ssize_t nargs,
                               PyObject* kwnames, CallArgs& call);
 
+// Seconds from now, or None for no change. False with InvalidInputError set.
+[[nodiscard]] bool read_timeout(PyObject* value, const Clock& clock, TimeNs& deadline);
+
 }  // namespace inferkit

@@ -2,7 +2,7 @@
 
 #include <Python.h>
 
-#include "bindings/errors.h"
+#include "bindings/call_args.h"
 #include "bindings/gil.h"
 #include "bindings/loop_ports.h"
 #include "bindings/main_thread.h"
@@ -10,21 +10,6 @@
 
 namespace inferkit {
 namespace {
-
-// False with an exception set.
-bool read_end(PyObject* timeout, const Clock& clock, TimeNs& end) {
-  if (timeout == Py_None) return true;
-  const double seconds = PyFloat_AsDouble(timeout);
-  if (seconds == -1.0 && PyErr_Occurred() != nullptr) return false;
-  if (!(seconds >= 0)) {
-    set_error(Error(ErrorCode::invalid_input,
-                    text("timeout: expected seconds >= 0, or None, got ", seconds)));
-    return false;
-  }
-  constexpr double kForever = 3.2e9;
-  if (seconds < kForever) end = clock.now() + static_cast<DurationNs>(seconds * 1e9);
-  return true;
-}
 
 // Until everything is answered or `end` has come. False with an exception set: a signal handler
 // raised, as Ctrl-C does. The session stays half closed then, and may be closed again.
@@ -52,7 +37,7 @@ PyObject* close(PyObject* self, PyObject* args, PyObject* kwargs) {
   const std::shared_ptr<Engine> engine = session_of(self)->engine;
   if (engine == nullptr || engine->forked()) Py_RETURN_NONE;
   TimeNs end = kNever;
-  if (!read_end(timeout, engine->clock(), end)) return nullptr;
+  if (!read_timeout(timeout, engine->clock(), end)) return nullptr;
   if (drain != 0 && !drain_until(*engine, end)) return nullptr;
   {
     const ReleaseGil released;

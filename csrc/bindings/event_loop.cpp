@@ -45,6 +45,13 @@ Ref running() {
   return {};
 }
 
+bool runs_here(PyObject* loop) {
+  const RaisedAside aside;
+  const bool here = running().get() == loop;
+  PyErr_Clear();
+  return here;
+}
+
 bool call_soon(PyObject* loop, PyObject* callback) {
   static PyObject* name = nullptr;
   return static_cast<bool>(call(name, "call_soon", loop, callback));
@@ -115,6 +122,19 @@ void report(PyObject* loop, PyObject* callback, PyObject* future) {
   if (!context || !call(name, "call_exception_handler", loop, context.get())) {
     PyErr_WriteUnraisable(callback);
   }
+}
+
+// CPython has no function that tells the current context rather than a copy of it.
+OutsideOfContext::OutsideOfContext() : context_(Ref::borrow(PyThreadState_Get()->context)) {
+  if (!context_ || PyContext_Exit(context_.get()) == 0) return;
+  PyErr_Clear();
+  context_ = Ref();
+}
+
+OutsideOfContext::~OutsideOfContext() {
+  if (!context_) return;
+  const RaisedAside aside;
+  if (PyContext_Enter(context_.get()) < 0) PyErr_WriteUnraisable(context_.get());
 }
 
 }  // namespace inferkit::event_loop

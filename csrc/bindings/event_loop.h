@@ -12,6 +12,9 @@ namespace inferkit::event_loop {
 // The loop that runs on this thread; empty with RuntimeError set where none does.
 [[nodiscard]] Ref running();
 
+// Whether it is `loop` that runs on this thread.
+[[nodiscard]] bool runs_here(PyObject* loop);
+
 // False with an exception set.
 [[nodiscard]] bool call_soon(PyObject* loop, PyObject* callback);
 // As asyncio.Future schedules its callbacks: callback(argument) in `context`.
@@ -33,5 +36,20 @@ void remove_reader(PyObject* loop, int descriptor);
 
 // Gives the exception that is set to the loop's exception handler, as a failed callback's.
 void report(PyObject* loop, PyObject* callback, PyObject* future);
+
+// Leaves the context that the loop entered for our callback, and enters it again at the end. A
+// reader's context is one and the same every time: a task that we resume and that runs the loop
+// from within (nest_asyncio in notebooks) could not be woken by us, for nobody enters it twice.
+// Owns: a reference to the context.
+class OutsideOfContext {
+ public:
+  OutsideOfContext();
+  ~OutsideOfContext();
+  OutsideOfContext(const OutsideOfContext&) = delete;
+  OutsideOfContext& operator=(const OutsideOfContext&) = delete;
+
+ private:
+  Ref context_;  // empty: there was none to leave
+};
 
 }  // namespace inferkit::event_loop

@@ -8,6 +8,11 @@
 namespace inferkit {
 namespace {
 
+void sleep_for_ever() noexcept {
+  static const std::atomic<std::uint32_t> never{0};
+  for (;;) parker::wait(never, 0, kNever);
+}
+
 // Armed while a thread asks for the GIL: if CPython unwinds its stack instead, it stops here.
 class SleepIfUnwound {
  public:
@@ -15,8 +20,7 @@ class SleepIfUnwound {
   SleepIfUnwound(const SleepIfUnwound&) = delete;
   SleepIfUnwound& operator=(const SleepIfUnwound&) = delete;
   ~SleepIfUnwound() {
-    static const std::atomic<std::uint32_t> never{0};
-    while (armed_) parker::wait(never, 0, kNever);
+    if (armed_) sleep_for_ever();
   }
   void disarm() noexcept { armed_ = false; }
 
@@ -41,6 +45,14 @@ AcquireGil::AcquireGil() {
 }
 
 AcquireGil::~AcquireGil() { PyGILState_Release(state_); }
+
+void expect_unwinding() noexcept { unwinding_expected.store(true, std::memory_order_relaxed); }
+
+void sleep_if_unwound() noexcept {
+  // A thread that runs Python's code and ours has the GIL, unless it was refused it.
+  if (PyGILState_Check() == 1) return;
+  sleep_for_ever();
+}
 
 bool python_is_alive() noexcept {
 #if PY_VERSION_HEX >= 0x030d0000

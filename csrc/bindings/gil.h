@@ -12,13 +12,15 @@
 // 5. A thread that asks for the GIL while the interpreter is going down never gets it. CPython 3.13
 //    and older then unwind its stack, which would drop Python references without the GIL and stop
 //    at the first noexcept function; we let such a thread sleep until the process ends, as 3.14
-//    does itself.
+//    does itself. Where Python code that we called is unwound, the destructor of the first Ref on
+//    the way does that.
 //
 // No other file may name CPython's functions for this (tests/house/test_bans.py).
 #pragma once
 
 #include <Python.h>
 
+#include <atomic>
 #include <cstddef>
 
 namespace inferkit {
@@ -52,6 +54,13 @@ class AcquireGil {
  private:
   PyGILState_STATE state_;
 };
+
+// From now on a thread that has the GIL may lose it for good in any call of Python code (rule 5).
+// For atexit.
+void expect_unwinding() noexcept;
+inline std::atomic<bool> unwinding_expected{false};  // relaxed: set while nobody else runs
+// Does not come back where the calling thread's stack is being unwound by CPython.
+void sleep_if_unwound() noexcept;
 
 // False once the interpreter is going down: nobody new gets in. May turn false right after.
 [[nodiscard]] bool python_is_alive() noexcept;

@@ -115,8 +115,10 @@ void LoopPort::sweep() {
   if (loop_ == nullptr) collect(nullptr);
 }
 
-void LoopPort::retire() noexcept {
+void LoopPort::retire() {
   retiring_ = true;
+  if (loop_ == nullptr) return;
+  if (event_loop::runs_here(loop_)) leave_if_retired();
   if (loop_ != nullptr) wake();
 }
 

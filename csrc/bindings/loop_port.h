@@ -39,8 +39,9 @@ class LoopPort final : public EngineSink {
   void lose_loop();
   // Drops what came after that; also finds closed loops that could not tell us.
   void sweep();
-  // The session is closed or gone: leave the loop as soon as nothing is outstanding.
-  void retire() noexcept;
+  // The session is closed or gone: leave the loop as soon as nothing is outstanding; at once where
+  // that is so and the caller is on the loop's thread.
+  void retire();
   void wake() noexcept override;
 
   // --- its callers (loop_traffic.cpp) -----------------------------------------------------------

@@ -91,7 +91,7 @@ void LoopPorts::sweep() {
   for (LoopPort* port = newest(); port != nullptr; port = port->older) port->sweep();
 }
 
-void LoopPorts::retire() noexcept {
+void LoopPorts::retire() {
   for (LoopPort* port = newest(); port != nullptr; port = port->older) port->retire();
 }
 

@@ -31,7 +31,7 @@ class LoopPorts : public std::enable_shared_from_this<LoopPorts> {
   // Drops and counts what came for loops that were closed meanwhile.
   void sweep();
   // The session is closed or gone: its loops are let go when nothing is outstanding any more.
-  void retire() noexcept;
+  void retire();
   // There may be room again.
   void wake_lines() noexcept;
   // The session, kept alive by the reference; empty once it is going away.

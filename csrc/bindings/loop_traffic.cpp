@@ -111,7 +111,11 @@ bool LoopPort::drain() {
   descriptor_.clear();
   serve_line();
   collect(nullptr);
-  const bool fine = resume_answered();
+  bool fine = true;
+  {
+    const event_loop::OutsideOfContext outside;
+    fine = resume_answered();
+  }
   leave_if_retired();
   return fine;
 }

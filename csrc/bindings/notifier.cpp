@@ -34,6 +34,7 @@ void prepare_thread() noexcept {
 }
 
 PyObject* stop_notifier(PyObject* /*module*/, PyObject* /*unused*/) {
+  expect_unwinding();
   Notifier::stop();
   Py_RETURN_NONE;
 }

@@ -76,6 +76,11 @@ PyObject* running(PyObject* self, PyObject* /*unused*/) {
   return PyBool_FromLong(left_queue ? 1 : 0);
 }
 
+PyObject* forked(PyObject* self, PyObject* /*unused*/) {
+  const PendingCall* call = pending(self);
+  return PyBool_FromLong(call->request != nullptr && call->session->engine->forked() ? 1 : 0);
+}
+
 int traverse(PyObject* self, visitproc visit, void* arg) {
   Py_VISIT(Py_TYPE(self));
   Py_VISIT(reinterpret_cast<PyObject*>(pending(self)->session));
@@ -105,6 +110,8 @@ PyMethodDef kMethods[] = {
     {"running", running, METH_NOARGS,
      "running(self) -> bool\n\nWhether it is too late to take the request back, and the future "
      "has no answer yet."},
+    {"forked", forked, METH_NOARGS,
+     "forked(self) -> bool\n\nWhether the answer will come, but in the parent process only."},
     {nullptr, nullptr, 0, nullptr}};
 
 constexpr const char* kDoc = "The native half of inferkit.Future.";

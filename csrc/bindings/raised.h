@@ -44,7 +44,10 @@ class RaisedAside {
  public:
   RaisedAside() noexcept : exception_(take_raised()) {}
   ~RaisedAside() {
-    if (exception_) raise(std::move(exception_));
+    if (!exception_) return;
+    if (unwinding_expected.load(std::memory_order_relaxed)) [[unlikely]]
+      sleep_if_unwound();
+    raise(std::move(exception_));
   }
   RaisedAside(const RaisedAside&) = delete;
   RaisedAside& operator=(const RaisedAside&) = delete;

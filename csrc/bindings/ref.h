@@ -5,6 +5,8 @@
 
 #include <utility>
 
+#include "bindings/gil.h"
+
 namespace inferkit {
 
 // Owns: one reference. Threads: used and destroyed with the GIL only.
@@ -24,7 +26,12 @@ class Ref {
     std::swap(object_, other.object_);
     return *this;
   }
-  ~Ref() { Py_XDECREF(object_); }
+  ~Ref() {
+    if (object_ == nullptr) return;
+    if (unwinding_expected.load(std::memory_order_relaxed)) [[unlikely]]
+      sleep_if_unwound();
+    Py_DECREF(object_);
+  }
 
   [[nodiscard]] PyObject* get() const noexcept { return object_; }
   // Gives the reference to the caller.

@@ -231,6 +231,10 @@ class PendingCall:
         """
         Take the request back if it is still queued.
         """
+    def forked(self) -> bool:
+        """
+        Whether the answer will come, but in the parent process only.
+        """
     def running(self) -> bool:
         """
         Whether it is too late to take the request back, and the future has no answer yet.

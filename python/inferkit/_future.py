@@ -3,6 +3,7 @@
 import concurrent.futures
 
 from . import _core
+from .errors import ForkedSessionError
 
 
 class Future(concurrent.futures.Future[_core.Result]):
@@ -53,9 +54,10 @@ class Future(concurrent.futures.Future[_core.Result]):
             TimeoutError: The answer was not there in time.
             concurrent.futures.CancelledError: The future was cancelled.
             RuntimeError: Called from a callback of another future, before the answer.
+            ForkedSessionError: The future is the parent process's.
             InferkitError: As ``Session.run``.
         """
-        self._refuse_deadlock()
+        self._refuse_endless_wait()
         return super().result(timeout)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
@@ -68,12 +70,20 @@ class Future(concurrent.futures.Future[_core.Result]):
             TimeoutError: The answer was not there in time.
             concurrent.futures.CancelledError: The future was cancelled.
             RuntimeError: Called from a callback of another future, before the answer.
+            ForkedSessionError: The future is the parent process's.
         """
-        self._refuse_deadlock()
+        self._refuse_endless_wait()
         return super().exception(timeout)
 
-    def _refuse_deadlock(self) -> None:
-        if not self.done() and _core.on_notifier_thread():
+    def _refuse_endless_wait(self) -> None:
+        if self.done():
+            return
+        if self._call.forked():
+            raise ForkedSessionError(
+                "this future was made before fork() and is answered in the parent process only; "
+                "open a session and submit in the child"
+            )
+        if _core.on_notifier_thread():
             raise RuntimeError(
                 "a callback of one future waits for another: both need the same thread; "
                 "use add_done_callback() on the other one, or Session.run()"

@@ -328,6 +328,31 @@ def test_a_forked_child_has_its_own_notifier() -> None:
     assert run_program(program) == (0, "child\n0.0\n", "")
 
 
+def test_a_forked_child_does_not_wait_for_the_parents_answer() -> None:
+    program = """
+        import onnx_models, inferkit, numpy as np, os, warnings
+        session = inferkit.Session(onnx_models.slow_on_demand(), instances=1, max_batch_size=1)
+        done = session.submit(np.float32([[0]]))
+        done.result()
+        pending = session.submit(np.float32([[20_000]]))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            child = os.fork()
+        if child == 0:
+            for wait in (pending.result, pending.exception):
+                try:
+                    wait()
+                except inferkit.ForkedSessionError as error:
+                    assert "parent" in str(error)
+            print(done.result()["y"][0, 0], flush=True)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        print(pending.result(60)["y"][0, 0])
+        session.close()
+    """
+    assert run_program(program) == (0, "0.0\n20000.0\n", "")
+
+
 def test_the_notifier_starts_with_the_first_submit() -> None:
     program = """
         import onnx_models, inferkit, numpy as np

@@ -285,6 +285,8 @@ def test_time_enough(mlp: inferkit.Session, timeout: float) -> None:
         ({"timeout": float("nan")}, ["timeout", "nan"]),
         ({"timeout": "soon"}, ["timeout", "'soon'"]),
         ({"priority": 1.5}, ["priority", "1.5"]),
+        ({"priority": 10**5000}, ["priority", "int"]),
+        ({"timeout": 10**5000}, ["timeout", "int"]),
         ({"priority": 2**31}, ["priority", "2147483648"]),
         ({"when_full": "drop"}, ["when_full", "'raise'", "'wait'", "'drop'"]),
         ({"when_full": 1}, ["when_full", "1"]),

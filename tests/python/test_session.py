@@ -284,6 +284,8 @@ def test_draining_ends_with_the_timeout() -> None:
     assert isinstance(futures[-1].exception(PATIENCE), inferkit.SessionClosedError)
     with pytest.raises(inferkit.InvalidInputError, match=r"timeout.*-1"):
         session.close(timeout=-1)
+    with pytest.raises(inferkit.InvalidInputError, match=r"timeout.*'soon'"):
+        session.close(timeout="soon")  # type: ignore[arg-type]
 
 
 def test_callers_that_wait_hear_of_the_close() -> None:
