@@ -60,6 +60,7 @@ void Engine::Core::runner_main(std::uint32_t me) {
   role.kind = Role<StdAtom>::Kind::runner;
   for (;;) {
     bay.consume(me);
+    INFERKIT_FAILPOINT("engine.runner_looks");
     // After consuming: the call that came with `stopping` must not be eaten by a runner that looked
     // a moment too early. relaxed: consume()'s acquire pairs with notify_all()'s release.
     if (stopping.load(std::memory_order_relaxed)) return;
@@ -131,6 +132,7 @@ void Engine::Core::join_threads() {
   stopping.store(true, std::memory_order_release);
   scheduler.runners().notify_all();
   scheduler.keeper().stop();
+  INFERKIT_FAILPOINT("engine.joining");
   for (std::thread& thread : threads) thread.join();
   threads.clear();
 }

@@ -1,6 +1,7 @@
 // What the token holder does; included by scheduler.h only.
 #pragma once
 
+#include "base/failpoint.h"
 #include "engine/scheduler.h"
 
 namespace inferkit {
@@ -11,6 +12,7 @@ int Scheduler<Atom>::hold(const Role<Atom>& role) noexcept {
   int mine = kNoLease;
   for (int round = 1;; ++round) {
     take_in();
+    INFERKIT_FAILPOINT("scheduler.taken_in");
     collect_returns();
     const TimeNs now = clock_.now();
     tidy(now, wakes);
@@ -60,32 +62,32 @@ void Scheduler<Atom>::collect_returns() {
 template <class Atom>
 void Scheduler<Atom>::tidy(TimeNs now, Wakes& wakes) {
   const bool closing = closing_.load(std::memory_order_acquire);
-  const std::uint32_t tombstones = tombstones_.load(std::memory_order_relaxed);
+  const std::int32_t tombstones = tombstones_.load(std::memory_order_relaxed);
   // relaxed: a hint; who asked rings afterwards, and the ring carries the order. Somebody who waits
   // for room must not wait for a run that another gave up: see note_tombstone().
-  const bool sweep = tombstones != 0 && (sweep_asked_.load(std::memory_order_relaxed) ||
-                                         resolver_.credits.has_waiters() ||
-                                         std::size_t{tombstones} * 4 > lanes_.requests());
-  if (sweep) {
-    sweep_asked_.store(false, std::memory_order_relaxed);
-    tombstones_.fetch_sub(tombstones, std::memory_order_relaxed);
-  }
+  const bool sweep =
+      tombstones > 0 &&
+      (sweep_asked_.load(std::memory_order_relaxed) || resolver_.credits.has_waiters() ||
+       static_cast<std::size_t>(tombstones) * 4 > lanes_.requests());
+  if (sweep) sweep_asked_.store(false, std::memory_order_relaxed);
+  std::int32_t buried = 0;
   lanes_.for_each([&](Lane<Atom>& lane) {
     if (lane.empty() || !(closing || sweep || lane.earliest_deadline() <= now)) return;
     become_teller(wakes);
     const auto leaves = [&](Record* request) {
-      if (closing) {
-        resolver_.drop(request, RequestState::closed, wakes.sinks);
+      const bool late = request->deadline <= now;
+      if (closing || late) {
+        const RequestState end = closing ? RequestState::closed : RequestState::expired;
+        if (!resolver_.drop(request, end, wakes.sinks)) ++buried;
         return true;
       }
-      if (request->deadline <= now) {
-        resolver_.drop(request, RequestState::expired, wakes.sinks);
-        return true;
-      }
-      return request->state() != RequestState::queued;
+      const bool tombstone = request->state() != RequestState::queued;
+      buried += tombstone ? 1 : 0;
+      return tombstone;
     };
     lane.sweep(leaves, [&](Record* request) { resolver_.bury(request); });
   });
+  if (buried != 0) tombstones_.fetch_sub(buried, std::memory_order_relaxed);
   expire_running(now, wakes);
 }
 
@@ -154,10 +156,7 @@ bool Scheduler<Atom>::claim(Lane<Atom>& lane, std::uint32_t rows, std::uint32_t 
   const auto add = [&](Record* request) {
     if (!request->move(RequestState::queued, RequestState::claimed)) {
       resolver_.bury(request);  // a tombstone
-      std::uint32_t count = tombstones_.load(std::memory_order_relaxed);
-      while (count != 0 &&
-             !tombstones_.compare_exchange_weak(count, count - 1, std::memory_order_relaxed)) {
-      }
+      tombstones_.fetch_sub(1, std::memory_order_relaxed);
       return;
     }
     batch.members.push_back(request);

@@ -6,15 +6,16 @@ from contextlib import contextmanager
 import inferkit
 import onnx_models
 import pytest
+from occupied import until
 
 
 def check_balance(session: inferkit.Session) -> None:
     """Every accepted request was resolved once, and nothing is kept for it."""
+    until(lambda: session.stats().queued_bytes == 0)  # a runner may be burying the cancelled
     now = session.stats()
     resolved = now.answered + now.failed + now.cancelled + now.expired + now.closed
     assert now.accepted == resolved + now.in_flight
     assert now.in_flight == 0
-    assert now.queued_bytes == 0
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/failpoint.h"
 #include "engine/engine.h"
 #include "support/engine_rig.h"
 #include "support/thrown.h"
@@ -181,6 +182,22 @@ TEST_CASE("engine: closing twice, from many threads, and idle") {
   rig.engine().close(true, kNever);
   check_refused(rig);
   CHECK(rig.stats().answered == 1);
+}
+
+TEST_CASE("engine: a runner that is about to look hears that it should end") {
+  // It consumes its calls and then asks whether to stop. The other way round the last call of all
+  // could be consumed without the answer, and close() joined a runner that slept.
+  Rig rig;
+  failpoint::Gate gate;
+  const failpoint::Scoped looks("engine.runner_looks", failpoint::block_at(gate));
+  const std::uint64_t joined = failpoint::at("engine.joining").visits();
+  rig.submit({1});
+  gate.wait_for_visitors(1);
+  std::thread closer([&] { rig.engine().close(false, kNever); });
+  while (failpoint::at("engine.joining").visits() == joined) std::this_thread::yield();
+  gate.open();
+  closer.join();
+  check_closed(rig.next());
 }
 
 }  // namespace

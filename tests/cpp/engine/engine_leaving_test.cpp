@@ -2,8 +2,10 @@
 #include <doctest/doctest.h>
 
 #include <optional>
+#include <thread>
 #include <vector>
 
+#include "base/failpoint.h"
 #include "engine/engine.h"
 #include "support/engine_rig.h"
 #include "support/thrown.h"
@@ -221,6 +223,32 @@ TEST_CASE("engine: cancelled while its failed batch is split, it is out of the p
   rig.backend().open_gate();
   rig.engine().close(true, kNever);
   CHECK(rig.stats().cancelled == 4);
+}
+
+TEST_CASE("engine: what is cancelled while another thread has the token is buried all the same") {
+  Rig rig;
+  rig.occupy();
+  const std::uint64_t each = rig.stats().queued_bytes;
+  failpoint::Gate gate;
+  std::thread holder;
+  {
+    const failpoint::Scoped taken_in("scheduler.taken_in", failpoint::block_at(gate));
+    holder = std::thread([&] { rig.submit({1}); });
+    gate.wait_for_visitors(1);
+    // In the inbox, unseen by the holder, which will find its tombstone noted.
+    Call call;
+    call.sink = &rig.box;
+    EngineRequest* request = rig.admit({2}, call);
+    rig.engine().enqueue(request);
+    CHECK(rig.engine().cancel(request, true));
+    rig.engine().release(request);
+    gate.open();
+    holder.join();
+  }
+  CHECK(rig.stats().queued_bytes == 2 * each);  // {0} runs, {1} waits
+  rig.backend().open_gate();
+  CHECK(rig.next().values == answer_to({0}));
+  CHECK(rig.next().values == answer_to({1}));
 }
 
 }  // namespace
