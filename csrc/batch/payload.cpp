@@ -17,18 +17,19 @@ std::uint64_t head_bytes(const Signature& signature) noexcept {
   return align_up((signature.lane_dims.size() + signature.inputs.size()) * sizeof(std::int64_t));
 }
 
-// "float32 [rows, 64]"
+// "float32 [batch, 64]", with the model's own names; "rows" where axis 0 has none.
 std::string describe(const TensorSpec& spec, bool batched) {
   std::string out(dtype_name(spec.dtype));
   out += " [";
   for (std::size_t axis = 0; axis < spec.shape.rank(); ++axis) {
     if (axis != 0) out += ", ";
-    if (axis == 0 && batched) {
-      out += "rows";
-    } else if (spec.shape[axis] >= 0) {
+    const bool counts_rows = axis == 0 && batched;
+    if (spec.shape[axis] >= 0 && !counts_rows) {
       out += std::to_string(spec.shape[axis]);
+    } else if (axis < spec.symbols.size() && !spec.symbols[axis].empty()) {
+      out += spec.symbols[axis];
     } else {
-      out += axis < spec.symbols.size() && !spec.symbols[axis].empty() ? spec.symbols[axis] : "?";
+      out += counts_rows ? "rows" : "?";
     }
   }
   return out + "]";

@@ -33,7 +33,7 @@ def align(feeds: object, inputs: tuple[TensorInfo, ...]) -> list[object]:
         problems = [f"missing {_quoted(missing)}"] if missing else []
         problems += [f"unknown {_quoted(unknown)}"] if unknown else []
         raise InvalidInputError(
-            f"feeds: expected {_quoted(names)}, got {_quoted(list(feeds)) or 'nothing'} "
+            f"feeds: expected {_quoted(names) or 'nothing'}, got {_quoted(list(feeds)) or 'nothing'} "
             f"({', '.join(problems)})"
         )
     if len(inputs) == 1:
