@@ -110,6 +110,7 @@ class Lane {
   [[nodiscard]] LaneState state() const noexcept {
     LaneState state;
     state.rows = rows_;
+    state.running_rows = running_rows;
     state.latency = &latency;
     state.quiet = quiet_;
     state.arrival_gap = arrivals_ < 2 ? kNever : static_cast<DurationNs>(gap_);
@@ -127,8 +128,9 @@ class Lane {
   }
 
   LatencyTable latency;
-  std::uint32_t running = 0;    // batches of this lane that hold a lease
-  std::uint64_t last_used = 0;  // for eviction
+  std::uint32_t running = 0;       // batches of this lane that hold a lease
+  std::uint32_t running_rows = 0;  // of these
+  std::uint64_t last_used = 0;     // for eviction
 
  private:
   struct Entry {

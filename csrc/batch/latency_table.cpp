@@ -8,13 +8,20 @@
 namespace inferkit {
 
 std::size_t LatencyTable::bucket_of(std::uint32_t rows) noexcept {
-  const auto bucket = static_cast<std::size_t>(std::bit_width(std::max(rows, 1U) - 1));
-  return std::min(bucket, kBuckets - 1);
+  if (rows <= 1) return 0;
+  const auto width = static_cast<std::size_t>(std::bit_width(rows - 1));  // up to 1 << width
+  const bool lower_half = width >= 2 && rows <= 3ULL << (width - 2);
+  return std::min(2 * width - (lower_half ? 2 : 1), kBuckets - 1);
+}
+
+std::uint32_t LatencyTable::size_of(std::size_t bucket) noexcept {
+  if (bucket == 0) return 1;
+  return bucket % 2 != 0 ? 1U << (bucket + 1) / 2 : 3U << (bucket / 2 - 1);
 }
 
 void LatencyTable::record(std::uint32_t rows, DurationNs took) noexcept {
   Bucket& bucket = buckets_[bucket_of(rows)];
-  measured_ |= 1U << bucket_of(rows);
+  measured_ |= std::uint64_t{1} << bucket_of(rows);
   // Counts no further than it matters: a session that runs for weeks must not wrap to "nothing".
   bucket.count = std::min(bucket.count + 1, kMemory);
   // A plain mean first, then a weight of 1/16: about the last 40 runs count.
@@ -37,11 +44,11 @@ DurationNs LatencyTable::mean(std::uint32_t rows) const noexcept {
   const double want = std::max(rows, 1U);
   const Bucket* below = nullptr;
   const Bucket* above = nullptr;
-  for (const Bucket& bucket : buckets_) {
-    if (bucket.count == 0) continue;
+  each_measured([&](const Bucket& bucket, std::uint32_t) {
     if (bucket.rows <= want) below = &bucket;
-    if (bucket.rows >= want && above == nullptr) above = &bucket;
-  }
+    if (bucket.rows >= want) above = &bucket;
+    return above == nullptr;
+  });
   if (below == nullptr) return static_cast<DurationNs>(above->mean);
   if (above == nullptr) return static_cast<DurationNs>(below->mean * want / below->rows);
   if (above->rows <= below->rows) return static_cast<DurationNs>(below->mean);
@@ -61,11 +68,11 @@ DurationNs LatencyTable::p99(std::uint32_t rows) const noexcept {
 DurationNs LatencyTable::fixed_cost() const noexcept {
   const Bucket* first = nullptr;
   const Bucket* last = nullptr;
-  for (const Bucket& bucket : buckets_) {
-    if (bucket.count == 0) continue;
+  each_measured([&](const Bucket& bucket, std::uint32_t) {
     if (first == nullptr) first = &bucket;
     last = &bucket;
-  }
+    return true;
+  });
   if (first == last) return 0;
   const double per_row = (last->mean - first->mean) / (last->rows - first->rows);
   return std::max<DurationNs>(0, static_cast<DurationNs>(first->mean - first->rows * per_row));
@@ -74,26 +81,40 @@ DurationNs LatencyTable::fixed_cost() const noexcept {
 std::uint32_t LatencyTable::cheapest_rows(std::uint32_t limit) const noexcept {
   // One measured size is no comparison.
   if (std::popcount(measured_) < 2) return limit;
-  const auto per_row = [](const Bucket& bucket) {
-    return (bucket.mean + static_cast<double>(kDispatch)) / bucket.rows;
-  };
   double least = std::numeric_limits<double>::infinity();
   const Bucket* last = nullptr;
-  for (const Bucket& bucket : buckets_) {
-    if (bucket.count == 0) continue;
-    least = std::min(least, per_row(bucket));
+  each_measured([&](const Bucket& bucket, std::uint32_t) {
+    least = std::min(least, per_row(bucket.mean, bucket.rows));
     last = &bucket;
-  }
+    return true;
+  });
   // Within kNoLoss the smaller batch is better: it answers sooner, and leaves more often something
   // for an instance that becomes free while the answers of the last batch are on their way.
-  const Bucket* best = std::find_if(buckets_.begin(), buckets_.end(), [&](const Bucket& bucket) {
-    return bucket.count != 0 && per_row(bucket) <= kNoLoss * least;
+  std::uint32_t best = limit;
+  each_measured([&](const Bucket& bucket, std::uint32_t size) {
+    if (per_row(bucket.mean, bucket.rows) > kNoLoss * least) return true;
+    // Still falling at the largest size measured: larger ones may be cheaper yet.
+    if (&bucket != last) best = std::min(limit, size);
+    return false;
   });
-  // Still falling at the largest size measured: larger ones may be cheaper yet.
-  if (best == last) return limit;
-  const auto rows = static_cast<std::uint32_t>(std::lround(best->rows));
-  // A bucket stands for all sizes up to its power of two.
-  return std::min(limit, std::bit_ceil(std::max(rows, 1U)));
+  return best;
+}
+
+std::uint32_t LatencyTable::smallest_good_rows(std::uint32_t least,
+                                               std::uint32_t most) const noexcept {
+  const auto in_range = [&](std::uint32_t size) { return size >= least && size < most; };
+  double best = per_row(static_cast<double>(mean(most)), most);
+  each_measured([&](const Bucket& bucket, std::uint32_t size) {
+    if (in_range(size)) best = std::min(best, per_row(bucket.mean, bucket.rows));
+    return true;
+  });
+  std::uint32_t rows = most;
+  each_measured([&](const Bucket& bucket, std::uint32_t size) {
+    const bool good = in_range(size) && per_row(bucket.mean, bucket.rows) <= kNoLoss * best;
+    if (good) rows = size;
+    return !good;
+  });
+  return rows;
 }
 
 }  // namespace inferkit

@@ -8,7 +8,9 @@
 
 namespace inferkit {
 
-// One bucket per power of two of rows; each holds an exponentially weighted mean and mean
+// Two buckets per power of two, each of the rows up to its size: 1, 2, 3, 4, 6, 8, 12, 16, 24, ...
+// Matrix kernels work on blocks of 6 or 12 rows, so powers of two alone would miss the best. Each
+// holds an exponentially weighted mean and mean
 // deviation, so old measurements fade; a sample above kOutlier times the mean
 // counts in full only if the one before was as far off.
 // Durations are those of Backend::run, in nanoseconds. Threads: one at a time (the token holder, or
@@ -34,6 +36,11 @@ class LatencyTable {
   // otherwise.
   [[nodiscard]] std::uint32_t cheapest_rows(std::uint32_t limit) const noexcept;
 
+  // The smallest among the measured sizes from `least` to `most`, and `most` itself, whose expected
+  // time per row is the least of these or next to it.
+  [[nodiscard]] std::uint32_t smallest_good_rows(std::uint32_t least,
+                                                 std::uint32_t most) const noexcept;
+
   // What handing out one batch costs beside the run (measured on the native path).
   static constexpr DurationNs kDispatch = 3 * kMicrosecond;
   static constexpr double kOutlier = 4.0;
@@ -47,13 +54,25 @@ class LatencyTable {
     std::uint32_t count = 0;  // of samples, up to kMemory
     bool strayed = false;     // the last sample was far above the mean
   };
-  static constexpr std::size_t kBuckets = 21;
+  static constexpr std::size_t kBuckets = 42;
   static constexpr std::uint32_t kMemory = 16;
 
   [[nodiscard]] static std::size_t bucket_of(std::uint32_t rows) noexcept;
+  [[nodiscard]] static std::uint32_t size_of(std::size_t bucket) noexcept;
+  [[nodiscard]] static double per_row(double time, double rows) noexcept {
+    return (time + static_cast<double>(kDispatch)) / rows;
+  }
+  // visit(bucket, its size) for each that holds something, the smallest first, until it says false.
+  template <class Visit>
+  void each_measured(Visit&& visit) const noexcept {
+    for (std::uint64_t left = measured_; left != 0; left &= left - 1) {
+      const auto index = static_cast<std::size_t>(__builtin_ctzll(left));
+      if (!visit(buckets_[index], size_of(index))) return;
+    }
+  }
 
   std::array<Bucket, kBuckets> buckets_{};
-  std::uint32_t measured_ = 0;  // a bit per bucket that holds something
+  std::uint64_t measured_ = 0;  // a bit per bucket that holds something
 };
 
 }  // namespace inferkit

@@ -28,7 +28,8 @@ inline constexpr DurationNs kAgeingStep = kSecond;
 // What the rule may know of a lane that holds at least one request.
 struct LaneState {
   std::uint32_t rows = 0;
-  std::uint32_t head_rows = 0;  // of the first request, which every batch must take
+  std::uint32_t head_rows = 0;     // of the first request, which every batch must take
+  std::uint32_t running_rows = 0;  // of its batches on other instances
   Order head;
   TimeNs oldest_arrival = 0;
   TimeNs earliest_deadline = kNever;
@@ -42,6 +43,7 @@ struct BatchLimits {
   std::uint32_t max_rows = 64;        // of one request
   std::uint32_t preferred_rows = 64;  // of a batch of several: where a row is cheapest
   DurationNs max_delay = 0;
+  std::uint32_t instances = 1;
 };
 
 struct Decision {

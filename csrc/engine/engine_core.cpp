@@ -33,7 +33,7 @@ Engine::Core::Core(std::unique_ptr<Backend> model, Findings found, const EngineO
       backend_notes(backend->notes()),
       pool(TensorPool::create(host_resource(), pool_budget(options))),
       resolver(options.max_pending, options.max_pending_bytes, options.max_batch_rows),
-      scheduler({options.max_batch_rows, preferred_rows, options.max_delay_ns}, options.instances,
+      scheduler({options.max_batch_rows, preferred_rows, options.max_delay_ns, options.instances},
                 resolver, clock),
       executor(*backend, findings.signature, findings.shapes_proven, *pool, resolver, clock),
       caller(scheduler, resolver, executor, clock) {

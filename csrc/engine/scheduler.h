@@ -47,13 +47,11 @@ class Scheduler {
  public:
   using Record = Request<Atom>;
 
-  Scheduler(const BatchLimits& limits, std::uint32_t instances, Resolver<Atom>& resolver,
-            const Clock& clock)
+  Scheduler(const BatchLimits& limits, Resolver<Atom>& resolver, const Clock& clock)
       : limits_(limits),
-        instances_(instances),
-        batches_(instances),
+        batches_(limits.instances),
         lanes_(kMaxLanes),
-        runners_(instances),
+        runners_(limits.instances),
         resolver_(resolver),
         clock_(clock),
         known_free_(all_leases()) {
@@ -141,7 +139,7 @@ class Scheduler {
   };
 
   [[nodiscard]] std::uint32_t all_leases() const noexcept {
-    return instances_ == 32 ? ~0U : (1U << instances_) - 1;
+    return limits_.instances == 32 ? ~0U : (1U << limits_.instances) - 1;
   }
 
   [[nodiscard]] int hold(const Role<Atom>& role) noexcept;
@@ -166,7 +164,6 @@ class Scheduler {
   }
 
   const BatchLimits limits_;
-  const std::uint32_t instances_;
   std::vector<Batch<Atom>> batches_;
   Lanes<Atom> lanes_;
   RunnerBay<Atom> runners_;

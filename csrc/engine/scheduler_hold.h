@@ -50,6 +50,7 @@ void Scheduler<Atom>::collect_returns() {
   for (; returned != 0; returned &= returned - 1) {
     Batch<Atom>& batch = batches_[static_cast<std::size_t>(__builtin_ctz(returned))];
     --batch.lane->running;
+    batch.lane->running_rows -= batch.rows;
     if (batch.took > 0) {
       batch.lane->latency.record(batch.rows, batch.took);
       publish_prediction(batch.lane->latency);
@@ -189,6 +190,7 @@ bool Scheduler<Atom>::claim(Lane<Atom>& lane, std::uint32_t rows, std::uint32_t 
   }
   batch.alone = company_ == 0;
   ++lane.running;
+  lane.running_rows += batch.rows;
   known_free_ &= ~(1U << lease);
   // acquire: pairs with finish(): whoever ran on this instance before is done with it.
   free_.fetch_and(~(1U << lease), std::memory_order_acquire);

@@ -1,6 +1,7 @@
 #include "engine/warmup.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "base/error.h"
 #include "base/thread_setup.h"
@@ -12,6 +13,9 @@ namespace {
 constexpr DurationNs kLeastTime = 250 * kMillisecond;
 constexpr std::size_t kCheckRows = 4;
 constexpr DurationNs kLeastGain = 10 * kMicrosecond;
+constexpr DurationNs kMeasureTime = 60 * kMillisecond;
+constexpr int kLeastRounds = 3;
+constexpr int kMostRounds = 51;
 
 // Empty when every output has the declared shape for so many rows.
 std::string shape_trouble(const Signature& signature, const std::vector<OutputSlot>& outputs,
@@ -73,44 +77,81 @@ DurationNs time_once(Probe& probe, const std::vector<std::uint64_t>& seeds, bool
   return clock.now() - start;
 }
 
-// The fastest of a few runs: whatever else the machine does only adds. About 3 ms are spent on it,
-// and at least three runs.
-DurationNs time_runs(Probe& probe, std::uint32_t rows, bool alone, const Clock& clock) {
+std::vector<std::uint64_t> seeds_for(std::uint32_t rows) {
   std::vector<std::uint64_t> seeds(rows);
   for (std::uint32_t row = 0; row < rows; ++row) seeds[row] = row + 1;
-  const DurationNs first = time_once(probe, seeds, alone, clock);  // grows arenas: not counted
-  const auto runs =
-      std::clamp<DurationNs>(3 * kMillisecond / std::max<DurationNs>(1, first), 3, 51);
-  DurationNs fastest = first;
-  for (DurationNs i = 0; i < runs; ++i) {
-    fastest = std::min(fastest, time_once(probe, seeds, alone, clock));
+  return seeds;
+}
+
+struct Timed {
+  std::uint32_t rows;
+  DurationNs took;  // the fastest run: whatever else the machine does only adds
+};
+
+// 1, 2, 4, 8, 12, 16, 24, ...: as LatencyTable tells sizes apart, less the two that matter least.
+std::uint32_t next_size(std::uint32_t rows) noexcept {
+  if (rows < 8) return rows * 2;
+  return std::has_single_bit(rows) ? rows / 2 * 3 : rows / 3 * 4;
+}
+
+// The sizes up to `max_rows` of which a few runs each fit in the time. The first run of a size
+// grows arenas; it counts until there is another.
+std::vector<Timed> sizes_in_time(Probe& probe, std::uint32_t max_rows, TimeNs stop,
+                                 const Clock& clock) {
+  std::vector<Timed> sizes;
+  DurationNs round = 0;
+  for (std::uint32_t rows = 1; rows <= max_rows; rows = next_size(rows)) {
+    const DurationNs expected = sizes.empty() ? 0 : sizes.back().took * rows / sizes.back().rows;
+    if (rows > 2 && clock.now() + expected + kLeastRounds * (round + expected) > stop) break;
+    sizes.push_back({rows, time_once(probe, seeds_for(rows), false, clock)});
+    round += sizes.back().took;
   }
-  return std::max<DurationNs>(1, fastest);
+  return sizes;
+}
+
+// By turns, so that a slow moment of the machine falls on every size alike: runs of one size after
+// the other made the small ones, of which more fit, look better than they are.
+std::vector<Timed> time_sizes(Probe& probe, std::uint32_t max_rows, TimeNs stop,
+                              const Clock& clock) {
+  std::vector<Timed> sizes = sizes_in_time(probe, max_rows, stop, clock);
+  const TimeNs enough = std::min(stop, clock.now() + kMeasureTime);
+  for (int round = 0; round < kLeastRounds || (round < kMostRounds && clock.now() < enough);
+       ++round) {
+    for (Timed& size : sizes) {
+      const DurationNs took = time_once(probe, seeds_for(size.rows), false, clock);
+      size.took = std::max<DurationNs>(1, std::min(size.took, took));
+    }
+  }
+  return sizes;
 }
 
 std::string microseconds(DurationNs time) { return text(time / kMicrosecond, " us"); }
 
-void measure(Probe& probe, std::uint32_t max_rows, TimeNs stop, Backend& backend,
-             const Clock& clock, Findings& findings) {
-  DurationNs beside = time_runs(probe, 1, false, clock);
-  DurationNs alone = time_runs(probe, 1, true, clock);
-  // In turns, once more: one noisy moment of the machine must not decide for good.
-  beside = std::min(beside, time_runs(probe, 1, false, clock));
-  alone = std::min(alone, time_runs(probe, 1, true, clock));
-  // Below a tenth the second session is not worth its memory; a few microseconds are noise, and
-  // its threads would spin for nothing.
+// Whether the session kept for runs that are alone is worth its memory.
+void choose_session(Probe& probe, Backend& backend, const Clock& clock, Findings& findings) {
+  DurationNs beside = time_once(probe, {1}, false, clock);
+  DurationNs alone = time_once(probe, {1}, true, clock);
+  const auto rounds = std::clamp<DurationNs>(6 * kMillisecond / std::max<DurationNs>(1, beside),
+                                             kLeastRounds, kMostRounds);
+  for (int block = 0; block < 2; ++block) {  // each warms its own threads up
+    for (int i = 0; i < rounds; ++i) beside = std::min(beside, time_once(probe, {1}, false, clock));
+    for (int i = 0; i < rounds; ++i) alone = std::min(alone, time_once(probe, {1}, true, clock));
+  }
+  // Below a tenth it is not; a few microseconds are noise, and its threads would spin for nothing.
   const bool keep = alone < beside - std::max(beside / 10, kLeastGain);
   backend.keep_alone_session(keep);
   findings.notes.push_back(text("one row: ", microseconds(beside), " on one thread, ",
                                 microseconds(alone), " on all; lone runs use ",
                                 keep ? "all threads" : "one thread"));
+}
+
+void measure(Probe& probe, std::uint32_t max_rows, TimeNs stop, Backend& backend,
+             const Clock& clock, Findings& findings) {
+  choose_session(probe, backend, clock, findings);
   std::string line = "measured per batch:";
-  for (std::uint32_t rows = 1; rows <= max_rows; rows *= 2) {
-    const DurationNs expected = 5 * findings.latency.mean(rows);
-    if (rows > 2 && clock.now() + expected > stop) break;
-    const DurationNs took = rows == 1 ? beside : time_runs(probe, rows, false, clock);
-    findings.latency.record(rows, took);
-    line += text(rows == 1 ? " " : ", ", rows, " rows ", microseconds(took));
+  for (const Timed& size : time_sizes(probe, max_rows, stop, clock)) {
+    findings.latency.record(size.rows, size.took);
+    line += text(size.rows == 1 ? " " : ", ", size.rows, " rows ", microseconds(size.took));
   }
   findings.notes.push_back(line);
 }

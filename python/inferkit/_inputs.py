@@ -33,8 +33,7 @@ def align(feeds: object, inputs: tuple[TensorInfo, ...]) -> list[object]:
         problems = [f"missing {_quoted(missing)}"] if missing else []
         problems += [f"unknown {_quoted(unknown)}"] if unknown else []
         raise InvalidInputError(
-            f"feeds: expected {_quoted(names) or 'nothing'}, got {_quoted(list(feeds)) or 'nothing'} "
-            f"({', '.join(problems)})"
+            f"feeds: expected {_quoted(names)}, got {_quoted(list(feeds))} ({', '.join(problems)})"
         )
     if len(inputs) == 1:
         return [feeds]
@@ -125,4 +124,4 @@ def _describe(info: TensorInfo) -> str:
 
 
 def _quoted(names: list[object] | list[str]) -> str:
-    return ", ".join(repr(name) for name in names)
+    return ", ".join(repr(name) for name in names) or "nothing"

@@ -149,4 +149,30 @@ TEST_CASE("latency_table: one run far above the others is an accident, two are t
   CHECK(table.p99(1) > kSecond / 10);
 }
 
+TEST_CASE("latency_table: sizes between powers of two are told apart") {
+  LatencyTable table;
+  table.record(8, 800);
+  table.record(12, 600);
+  table.record(16, 1'600);
+  CHECK(table.mean(8) == 800);
+  CHECK(table.mean(12) == 600);
+  CHECK(table.mean(16) == 1'600);
+  table.record(9, 800);  // of the bucket up to 12
+  CHECK(table.mean(16) == 1'600);
+  CHECK(table.mean(8) == 800);
+}
+
+TEST_CASE("latency_table: the smallest size of a range that costs next to nothing more") {
+  LatencyTable blocks;  // a kernel that takes 12 rows at a time
+  for (const std::uint32_t rows : {1, 2, 4, 8, 12, 16, 24, 32, 48}) {
+    blocks.record(rows, kMillisecond * ((rows + 11) / 12));
+  }
+  CHECK(blocks.smallest_good_rows(10, 32) == 12);
+  CHECK(blocks.smallest_good_rows(13, 32) == 24);
+  CHECK(blocks.smallest_good_rows(25, 32) == 32);  // nothing measured in between
+  CHECK(blocks.smallest_good_rows(2, 8) == 8);
+  CHECK(blocks.smallest_good_rows(40, 60) == 48);
+  CHECK(LatencyTable().smallest_good_rows(3, 7) == 7);
+}
+
 }  // namespace

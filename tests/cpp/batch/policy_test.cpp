@@ -16,7 +16,7 @@ constexpr TimeNs kNow = 1'000 * kSecond;
 // fixed + each x rows, known well: no spread, so that p99 is the mean.
 LatencyTable linear(DurationNs fixed, DurationNs each) {
   LatencyTable table;
-  for (std::uint32_t rows = 1; rows <= 64; rows *= 2) {
+  for (const std::uint32_t rows : {1, 2, 4, 8, 12, 16, 24, 32, 48, 64}) {
     for (int i = 0; i < 8; ++i) table.record(rows, fixed + each * rows);
   }
   return table;
@@ -73,6 +73,41 @@ TEST_CASE("decide: a first request larger than the best size runs whole") {
 TEST_CASE("decide: requests without rows run too") {
   const Decision decision = decide_one(lane_of(0, kDear), {.max_delay = 0});
   CHECK(decision.kind == Kind::run);
+}
+
+// --- keeping every instance busy
+// -------------------------------------------------------------------
+
+TEST_CASE("decide: beside a running batch it leaves a part for when the callers come back") {
+  const LatencyTable table = linear(100 * kMicrosecond, 100 * kMicrosecond);
+  constexpr BatchLimits kTwo{.preferred_rows = 48, .instances = 2};
+  LaneState lane = lane_of(32, table);
+  lane.running_rows = 32;
+  CHECK(decide_one(lane, kTwo).rows == 24);  // the next measured size from a third of 64
+  lane.rows = 40;
+  lane.running_rows = 8;
+  CHECK(decide_one(lane, kTwo).rows == 16);  // a row costs 4 % more than in 40: next to nothing
+  lane.rows = 12;
+  lane.running_rows = 32;
+  CHECK(decide_one(lane, kTwo).rows == 12);  // less than a third is there
+  lane.rows = 32;
+  lane.head_rows = 30;
+  CHECK(decide_one(lane, kTwo).rows == 30);
+}
+
+TEST_CASE(
+    "decide: takes everything where no other instance is busy, or smaller batches cost more") {
+  constexpr BatchLimits kTwo{.preferred_rows = 64, .instances = 2};
+  const LatencyTable cheap = linear(100 * kMicrosecond, 100 * kMicrosecond);
+  CHECK(decide_one(lane_of(32, cheap), kTwo).rows == 32);
+  const LatencyTable dear = linear(1000 * kMicrosecond, 100 * kMicrosecond);
+  LaneState lane = lane_of(32, dear);
+  lane.running_rows = 32;
+  CHECK(decide_one(lane, kTwo).rows == 32);
+  lane.latency = &kUnmeasured;
+  CHECK(decide_one(lane, kTwo).rows == 32);
+  lane.latency = &cheap;
+  CHECK(decide_one(lane, {.preferred_rows = 64, .instances = 1}).rows == 32);
 }
 
 // --- waiting ------------------------------------------------------------------------------------

@@ -29,12 +29,12 @@ int runs_until_alone(Desk& desk) {
 }  // namespace
 
 TEST_CASE("scheduler: a caller by itself is alone from the first run on") {
-  Desk desk({}, 2);
+  Desk desk({.instances = 2});
   for (int i = 0; i < 20; ++i) CHECK(one_run(desk));
 }
 
 TEST_CASE("scheduler: requests that share a batch are company, and are for a while") {
-  Desk desk({}, 2);
+  Desk desk({.instances = 2});
   static_cast<void>(desk.queue());
   const int lease = desk.ring_as_caller(desk.queue());
   REQUIRE(lease != kNoLease);
@@ -46,7 +46,7 @@ TEST_CASE("scheduler: requests that share a batch are company, and are for a whi
 }
 
 TEST_CASE("scheduler: a batch beside another one is company, and is for a while") {
-  Desk desk({}, 2);
+  Desk desk({.instances = 2});
   const int first = desk.ring_as_caller(desk.queue());
   CHECK(desk.scheduler.batch(first).alone);  // nobody knew
   const int second = desk.ring_as_caller(desk.queue());

@@ -131,7 +131,7 @@ TEST_CASE("scheduler: a sleeper who could miss its deadline by running is spared
 }
 
 TEST_CASE("scheduler: every free instance gets a batch at once") {
-  Desk desk({.max_rows = 64, .preferred_rows = 2}, 3);
+  Desk desk({.max_rows = 64, .preferred_rows = 2, .instances = 3});
   const Members queued = desk.queue_many(5, {});
   for (Record* record : queued) Desk::park(record);
   CHECK(desk.ring_as_caller(queued[0]) == 0);
@@ -448,7 +448,7 @@ class RingingClock final : public Clock {
 TEST_CASE("scheduler: a ring that nobody has time for reaches the keeper when no runner is free") {
   RingingClock clock;
   Desk desk;  // for its records
-  Scheduler<StdAtom> scheduler({}, 1, desk.resolver, clock);
+  Scheduler<StdAtom> scheduler({}, desk.resolver, clock);
   clock.scheduler = &scheduler;
   std::atomic<std::uint32_t> looks{0};
   std::thread keeper([&] {

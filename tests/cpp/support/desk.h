@@ -17,8 +17,8 @@ class Desk {
  public:
   using Kind = Role<StdAtom>::Kind;
 
-  explicit Desk(const BatchLimits& limits = {}, std::uint32_t instances = 1)
-      : resolver(256, 1 << 20, 64), scheduler(limits, instances, resolver, clock) {}
+  explicit Desk(const BatchLimits& limits = {})
+      : resolver(256, 1 << 20, 64), scheduler(limits, resolver, clock) {}
 
   // Accepted and in the inbox; nobody has rung.
   [[nodiscard]] Record* queue(const Wish& wish = {}) {
