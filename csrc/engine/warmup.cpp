@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 
 #include "base/error.h"
 #include "base/thread_setup.h"
@@ -15,6 +16,7 @@ constexpr std::size_t kCheckRows = 4;
 constexpr DurationNs kLeastGain = 10 * kMicrosecond;
 constexpr DurationNs kMeasureTime = 60 * kMillisecond;
 constexpr int kLeastRounds = 3;
+constexpr int kWantedRounds = 8;
 constexpr int kMostRounds = 51;
 
 // Empty when every output has the declared shape for so many rows.
@@ -85,7 +87,7 @@ std::vector<std::uint64_t> seeds_for(std::uint32_t rows) {
 
 struct Timed {
   std::uint32_t rows;
-  DurationNs took;  // the fastest run: whatever else the machine does only adds
+  DurationNs took;
 };
 
 // 1, 2, 4, 8, 12, 16, 24, ...: as LatencyTable tells sizes apart, less the two that matter least.
@@ -95,32 +97,49 @@ std::uint32_t next_size(std::uint32_t rows) noexcept {
 }
 
 // The sizes up to `max_rows` of which a few runs each fit in the time. The first run of a size
-// grows arenas; it counts until there is another.
+// grows arenas; the better of two says how long it may take.
 std::vector<Timed> sizes_in_time(Probe& probe, std::uint32_t max_rows, TimeNs stop,
                                  const Clock& clock) {
   std::vector<Timed> sizes;
   DurationNs round = 0;
   for (std::uint32_t rows = 1; rows <= max_rows; rows = next_size(rows)) {
     const DurationNs expected = sizes.empty() ? 0 : sizes.back().took * rows / sizes.back().rows;
-    if (rows > 2 && clock.now() + expected + kLeastRounds * (round + expected) > stop) break;
-    sizes.push_back({rows, time_once(probe, seeds_for(rows), false, clock)});
+    if (rows > 2 && clock.now() + 2 * expected + kLeastRounds * (round + expected) > stop) break;
+    const DurationNs first = time_once(probe, seeds_for(rows), false, clock);
+    sizes.push_back({rows, std::min(first, time_once(probe, seeds_for(rows), false, clock))});
     round += sizes.back().took;
   }
   return sizes;
 }
 
-// By turns, so that a slow moment of the machine falls on every size alike: runs of one size after
-// the other made the small ones, of which more fit, look better than they are.
+// By turns, and as shares of each turn: the machine's slow moments, which last longer than a turn,
+// fall on every size alike. Other ways made small sizes, of which more runs fit in a fast moment,
+// look better than they are.
 std::vector<Timed> time_sizes(Probe& probe, std::uint32_t max_rows, TimeNs stop,
                               const Clock& clock) {
   std::vector<Timed> sizes = sizes_in_time(probe, max_rows, stop, clock);
+  std::vector<std::vector<double>> shares(sizes.size());
+  DurationNs fastest = kNever;
   const TimeNs enough = std::min(stop, clock.now() + kMeasureTime);
-  for (int round = 0; round < kLeastRounds || (round < kMostRounds && clock.now() < enough);
-       ++round) {
+  for (int round = 0; round < kMostRounds; ++round) {
+    const TimeNs now = clock.now();
+    const bool few = round < kLeastRounds || (round < kWantedRounds && fastest <= stop - now);
+    if (!few && now >= enough) break;
+    DurationNs all = 0;
     for (Timed& size : sizes) {
-      const DurationNs took = time_once(probe, seeds_for(size.rows), false, clock);
-      size.took = std::max<DurationNs>(1, std::min(size.took, took));
+      size.took = std::max<DurationNs>(1, time_once(probe, seeds_for(size.rows), false, clock));
+      all += size.took;
     }
+    for (std::size_t i = 0; i < sizes.size(); ++i) {
+      shares[i].push_back(static_cast<double>(sizes[i].took) / static_cast<double>(all));
+    }
+    fastest = std::min(fastest, all);
+  }
+  for (std::size_t i = 0; i < sizes.size(); ++i) {
+    // The lower quartile: a run that lost its core is no sign of the model.
+    const auto typical = shares[i].begin() + static_cast<std::ptrdiff_t>(shares[i].size() / 4);
+    std::nth_element(shares[i].begin(), typical, shares[i].end());
+    sizes[i].took = std::max<DurationNs>(1, std::llround(*typical * static_cast<double>(fastest)));
   }
   return sizes;
 }
