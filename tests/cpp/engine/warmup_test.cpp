@@ -189,7 +189,7 @@ TEST_CASE("warm-up: a model on which batching loses is served one by one, by its
 
 TEST_CASE("warm-up: keeps to its time, longer only for a model that took longer to load") {
   FakeClock clock;
-  for (const DurationNs load_time : {DurationNs{0}, 20 * kSecond}) {
+  for (const DurationNs load_time : {DurationNs{0}, 30 * kSecond}) {
     TimedBackend backend(clock, [](std::int64_t rows) { return 20 * kMillisecond * rows; });
     const TimeNs start = clock.now();
     const Findings findings = warm_up(backend, {}, load_time, clock);
