@@ -1,6 +1,7 @@
 // Every way in which a request ends, and who hears of it.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <functional>
@@ -19,6 +20,9 @@ template <class Atom>
 class SinkWakes {
  public:
   void add(Sink<Atom>* sink, Ledger<Atom>& ledger) noexcept {
+    // Its consumer took in some answers while others were still being delivered: one wake, after
+    // the last of them, is enough.
+    if (std::find(sinks_.begin(), sinks_.begin() + count_, sink) != sinks_.begin() + count_) return;
     ledger.sink_wakes.add();
     if (count_ == sinks_.size()) {
       sink->wake();  // no room to defer it: wake now

@@ -471,4 +471,17 @@ TEST_CASE("scheduler: a ring that nobody has time for reaches the keeper when no
   keeper.join();
 }
 
+TEST_CASE("sink wakes: who is told twice of one batch is woken once") {
+  Ledger<StdAtom> ledger(1);
+  CountingSink sink;
+  CountingSink other;
+  SinkWakes<StdAtom> wakes;
+  for (CountingSink* told : {&sink, &other, &sink}) wakes.add(told, ledger);
+  CHECK(sink.wakes == 0);  // all of it is delivered first
+  wakes.send();
+  CHECK(sink.wakes == 1);
+  CHECK(other.wakes == 1);
+  CHECK(ledger.sink_wakes.get() == 2);
+}
+
 }  // namespace
