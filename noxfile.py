@@ -166,7 +166,8 @@ def tsan(session: nox.Session) -> None:
     # Without address randomisation: GCC's runtime cannot map its shadow on newer kernels.
     prefix = ("setarch", platform.machine(), "--addr-no-randomize")
     flags = ("INFERKIT_SANITIZE=thread", "CMAKE_BUILD_TYPE=Debug", "CMAKE_CXX_FLAGS_DEBUG=-O1 -g1")
-    cpp_tests(session, BUILD / "tsan", *flags, prefix=prefix)
+    options = f"TSAN_OPTIONS=suppressions={ROOT / 'tests' / 'cpp' / 'tsan.supp'}"
+    cpp_tests(session, BUILD / "tsan", *flags, prefix=("env", options, *prefix))
 
 
 @nox.session

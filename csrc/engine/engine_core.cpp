@@ -97,6 +97,7 @@ void Engine::Core::close(bool drain, DurationNs timeout) {
   const TimeNs until = timeout == kNever || timeout > kNever - now ? kNever : now + timeout;
   if (drain) static_cast<void>(drain_until(until));
   scheduler.begin_closing();
+  INFERKIT_FAILPOINT("engine.closing");
   static_cast<void>(drain_until(kNever));
   while (!scheduler.wait_all_free(clock.now() + kCloseStep)) {
   }

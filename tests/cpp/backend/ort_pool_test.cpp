@@ -55,7 +55,9 @@ std::int64_t not_flushed(Backend& backend) {
 TEST_CASE("threads of ONNX Runtime's pool flush denormals, lent ones under the guard") {
   if (library_for_tests() == nullptr) return;
   const auto backend = doubling_backend(4);
-  CHECK(not_flushed(*backend) > 0);  // the share of this thread, which does not flush
+  // The share of this thread, which does not flush; the pool may leave it none on a busy machine.
+  int without_share = 0;
+  while (not_flushed(*backend) == 0) REQUIRE(++without_share < 1'000);
   const FlushDenormals guard;
   std::int64_t kept = 0;
   for (int i = 0; i < 20; ++i) kept += not_flushed(*backend);  // a busy pool may miss a run

@@ -141,8 +141,9 @@ TEST_CASE("engine: accepted before the close and queued after it, a request is t
   Call call;
   call.sink = &rig.box;
   EngineRequest* other = rig.admit({2}, call);
+  const std::uint64_t before = failpoint::at("engine.closing").visits();
   std::thread closer([&] { rig.engine().close(false, kNever); });
-  while (!rig.engine().closed()) std::this_thread::yield();
+  while (failpoint::at("engine.closing").visits() == before) std::this_thread::yield();
   rig.engine().start(caller);
   rig.engine().submit(other);
   closer.join();

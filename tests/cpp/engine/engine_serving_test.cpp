@@ -106,7 +106,8 @@ TEST_CASE("engine: many threads at once, each gets its own answer") {
   CHECK(stats.caller_wakes <= stats.answered + stats.batches);
   CHECK(stats.runner_wakes <= stats.batches);
   CHECK(stats.sink_wakes == 0);
-  CHECK(stats.keeper_wakes == 0);
+  // Only for a ring that found every instance busy and its holder out of rounds.
+  CHECK(stats.keeper_wakes <= stats.batches);
 }
 
 TEST_CASE("engine: every instance works when there is work for it") {
