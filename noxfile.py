@@ -11,7 +11,8 @@ import nox
 ROOT = Path(__file__).parent
 BUILD = ROOT / "build"
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
-BUILD_REQUIREMENTS = [*PYPROJECT["build-system"]["requires"], "build"]
+# ninja: a machine with cmake need not have make.
+BUILD_REQUIREMENTS = [*PYPROJECT["build-system"]["requires"], "build", "ninja"]
 JOBS = str(os.cpu_count() or 1)
 
 nox.needs_version = ">=2024.10.9"
@@ -46,7 +47,8 @@ def label(session: nox.Session) -> str:
 
 def cmake(session: nox.Session, tree: Path, *defines: str) -> None:
     """Configure and build `tree` with our warnings as errors."""
-    arguments = [f"-D{define}" for define in ("INFERKIT_WERROR=ON", *defines)]
+    session.install("ninja")
+    arguments = ["-G", "Ninja", *(f"-D{define}" for define in ("INFERKIT_WERROR=ON", *defines))]
     session.run("cmake", "-S", str(ROOT), "-B", str(tree), *arguments, external=True)
     session.run("cmake", "--build", str(tree), "-j", JOBS, external=True)
 
@@ -138,7 +140,8 @@ def python_tests(session: nox.Session) -> None:
 def lint(session: nox.Session) -> None:
     """ruff, mypy --strict, clang-format, clang-tidy."""
     runtime = [*PYPROJECT["project"]["dependencies"], *extra("cli")]
-    session.install("ruff", "mypy", "clang-format==23.1.*", "clang-tidy==23.1.*", *runtime)
+    tidy = ("clang-format==23.1.*", "clang-tidy==23.1.*", "ninja")
+    session.install("ruff", "mypy", *tidy, *runtime)
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
@@ -146,7 +149,7 @@ def lint(session: nox.Session) -> None:
     sources = sorted(str(path) for pattern in patterns for path in ROOT.glob(pattern))
     session.run("clang-format", "--dry-run", "--Werror", *sources, silent=False)
     tree = BUILD / "lint"
-    cmake_arguments = ["-S", str(ROOT), "-B", str(tree), "-DINFERKIT_TESTING=ON"]
+    cmake_arguments = ["-G", "Ninja", "-S", str(ROOT), "-B", str(tree), "-DINFERKIT_TESTING=ON"]
     session.run("cmake", *cmake_arguments, external=True, silent=True)
     # The bindings would need Python's headers here; the compiler's warnings cover them.
     run_clang_tidy = str(Path(session.bin) / "run-clang-tidy.py")

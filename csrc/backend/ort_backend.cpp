@@ -1,6 +1,7 @@
 #include "backend/ort_backend.h"
 
 #include <cstring>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -46,6 +47,12 @@ void return_free_memory() noexcept {
 #endif
 }
 
+// Whether the slot has memory for ONNX Runtime to write into. Never for a scalar: an output whose
+// rank the model does not tell looks like one, and binding it would fail the run.
+bool binds(const TensorView& wanted) noexcept {
+  return wanted.data != nullptr && wanted.shape.rank() != 0;
+}
+
 class OrtBackend final : public Backend {
  public:
   OrtBackend(OrtLibrary& library, const OrtModel& model, const OrtOptions& options);
@@ -63,7 +70,12 @@ class OrtBackend final : public Backend {
  private:
   void load(const OrtModel& model, const OrtOptions& options);
   void make_instances(std::uint32_t count);
-  void adopt_results(std::span<OutputSlot> outputs, Instance& instance) const;
+  void adopt_results(std::span<const TensorView> inputs, std::span<OutputSlot> outputs,
+                     Instance& instance) const;
+  // Whether ONNX Runtime writes into the slot's own memory.
+  [[nodiscard]] bool binds_output(std::size_t i, const TensorView& wanted) const noexcept {
+    return binds(wanted) && !passed_[i];
+  }
 
   OrtLibrary& library_;
   const ort::Api& api_;
@@ -76,18 +88,25 @@ class OrtBackend final : public Backend {
   Signature signature_;
   std::vector<const char*> input_names_;
   std::vector<const char*> output_names_;
+  std::vector<std::optional<std::size_t>> passed_;  // an input that this output is
   std::vector<Instance> instances_;
 };
+
+// The input that each output hands on unchanged, if it does: a model may name one tensor as both.
+// ONNX Runtime ignores memory that is bound to such an output, and its own value shows our input.
+std::vector<std::optional<std::size_t>> find_passed(const Signature& signature) {
+  std::vector<std::optional<std::size_t>> passed(signature.outputs.size());
+  for (std::size_t i = 0; i < signature.outputs.size(); ++i) {
+    for (std::size_t k = 0; k < signature.inputs.size(); ++k) {
+      if (signature.outputs[i].name == signature.inputs[k].name) passed[i] = k;
+    }
+  }
+  return passed;
+}
 
 // On the CPU alone does the number of threads change what a session is good for.
 bool computes_on_cpu(const OrtOptions& options) {
   return options.providers.empty() || options.providers.front() == "CPUExecutionProvider";
-}
-
-// Whether ONNX Runtime is to write into the slot's own memory. Never for a scalar: an output whose
-// rank the model does not tell looks like one, and binding it would fail the run.
-bool binds(const TensorView& wanted) noexcept {
-  return wanted.data != nullptr && wanted.shape.rank() != 0;
 }
 
 OrtBackend::OrtBackend(OrtLibrary& library, const OrtModel& model, const OrtOptions& options)
@@ -102,6 +121,7 @@ OrtBackend::OrtBackend(OrtLibrary& library, const OrtModel& model, const OrtOpti
   ort::require_usable(library, options);
   on_prepared_thread("inferkit-load", [&] { load(model, options); });
   signature_ = ort::read_signature(api_, load_.get());
+  passed_ = find_passed(signature_);
   for (const TensorSpec& spec : signature_.inputs) input_names_.push_back(spec.name.c_str());
   for (const TensorSpec& spec : signature_.outputs) output_names_.push_back(spec.name.c_str());
   ort::check(api_,
@@ -163,7 +183,7 @@ void OrtBackend::run(std::span<const TensorView> inputs, std::span<OutputSlot> o
   for (std::size_t i = 0; i < outputs.size(); ++i) {
     const TensorView& wanted = outputs[i].view;
     instance.outputs[i] =
-        binds(wanted) ? instance.kept_outputs[i].over(wanted, memory_.get()) : nullptr;
+        binds_output(i, wanted) ? instance.kept_outputs[i].over(wanted, memory_.get()) : nullptr;
   }
   const bool solo = context.alone && solo_;
   ort::ArenaWatch& arena = solo ? instance.solo_arena : instance.load_arena;
@@ -174,17 +194,29 @@ void OrtBackend::run(std::span<const TensorView> inputs, std::span<OutputSlot> o
                instance.outputs.data());
   if (failure != nullptr) [[unlikely]]
     throw ort::take_run_error(api_, failure);
-  adopt_results(outputs, instance);
+  adopt_results(inputs, outputs, instance);
 }
 
-void OrtBackend::adopt_results(std::span<OutputSlot> outputs, Instance& instance) const {
+void OrtBackend::adopt_results(std::span<const TensorView> inputs, std::span<OutputSlot> outputs,
+                               Instance& instance) const {
   std::size_t i = 0;
   try {
     for (; i < outputs.size(); ++i) {
       TensorView& wanted = outputs[i].view;
-      if (binds(wanted)) continue;
+      if (binds_output(i, wanted)) continue;
       OutputSlot made;
       made.view.dtype = signature_.outputs[i].dtype;
+      if (passed_[i]) {
+        const Handle<ort::Value> shows_our_input(api_, instance.outputs[i]);
+        const TensorView& input = inputs[*passed_[i]];
+        if (binds(wanted)) {
+          std::memcpy(wanted.data, input.data, ort::bytes_of(input));
+        } else {
+          ort::copy_into(input, made);
+          outputs[i] = std::move(made);
+        }
+        continue;
+      }
       ort::adopt(api_, Handle<ort::Value>(api_, instance.outputs[i]), made);
       if (wanted.data != nullptr && made.view.shape.rank() == 0) {
         std::memcpy(wanted.data, made.view.data, item_size(made.view.dtype));
@@ -195,7 +227,7 @@ void OrtBackend::adopt_results(std::span<OutputSlot> outputs, Instance& instance
   } catch (...) {
     // The failed one is released by its handle; those after it have no owner yet.
     for (++i; i < outputs.size(); ++i) {
-      if (!binds(outputs[i].view)) api_.ReleaseValue(instance.outputs[i]);
+      if (!binds_output(i, outputs[i].view)) api_.ReleaseValue(instance.outputs[i]);
     }
     throw;
   }

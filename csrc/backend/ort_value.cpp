@@ -1,5 +1,6 @@
 #include "backend/ort_value.h"
 
+#include <cstring>
 #include <memory>
 #include <utility>
 
@@ -18,6 +19,31 @@ struct ForeignBlock {
 
   static void recycle(Block* block) noexcept { delete static_cast<ForeignBlock*>(block->owner); }
 };
+
+// A block that is no more than its bytes.
+struct OwnBlock {
+  explicit OwnBlock(std::size_t bytes) : memory(std::make_unique<std::byte[]>(bytes)) {}
+
+  Block block;
+  std::unique_ptr<std::byte[]> memory;
+
+  static void recycle(Block* block) noexcept { delete static_cast<OwnBlock*>(block->owner); }
+};
+
+// The slot shows `data` and keeps its owner, which holds the block.
+template <class Owner>
+void show(std::unique_ptr<Owner> owner, std::byte* data, const Shape& shape, OutputSlot& slot) {
+  Block& block = owner->block;
+  block.data = data;
+  block.size_bytes = checked_bytes(slot.view.dtype, shape.dims()).value_or(0);
+  block.recycle = &Owner::recycle;
+  block.owner = owner.get();
+  block.refs.store(1, std::memory_order_relaxed);  // published by whoever shares it
+  slot.view.shape = shape;
+  slot.view.data = data;
+  static_cast<void>(owner.release());  // the block's
+  slot.owner = BlockRef::adopt(&block);
+}
 
 void must(const Api& api, Status* status) {
   check(api, status, ErrorCode::backend, "describe a result");
@@ -59,15 +85,16 @@ void adopt(const Api& api, Handle<Value> value, OutputSlot& slot) {
   const Shape shape = shape_of(api, value.get(), slot.view.dtype);
   void* data = nullptr;
   must(api, api.GetTensorMutableData(value.get(), &data));
-  auto foreign = std::make_unique<ForeignBlock>(std::move(value));
-  foreign->block.data = static_cast<std::byte*>(data);
-  foreign->block.size_bytes = checked_bytes(slot.view.dtype, shape.dims()).value_or(0);
-  foreign->block.recycle = &ForeignBlock::recycle;
-  foreign->block.owner = foreign.get();
-  foreign->block.refs.store(1, std::memory_order_relaxed);  // published by whoever shares it
-  slot.view.shape = shape;
-  slot.view.data = foreign->block.data;
-  slot.owner = BlockRef::adopt(&foreign.release()->block);
+  show(std::make_unique<ForeignBlock>(std::move(value)), static_cast<std::byte*>(data), shape,
+       slot);
+}
+
+void copy_into(const TensorView& source, OutputSlot& slot) {
+  const std::size_t bytes = bytes_of(source);
+  auto own = std::make_unique<OwnBlock>(bytes);
+  std::byte* data = own->memory.get();
+  if (bytes != 0) std::memcpy(data, source.data, bytes);
+  show(std::move(own), data, source.shape, slot);
 }
 
 }  // namespace inferkit::ort

@@ -30,6 +30,9 @@ class Borrowed {
 // Throws: Error(backend) if the result has a type or rank that we cannot show.
 void adopt(const Api& api, Handle<Value> value, OutputSlot& slot);
 
+// Fills an empty slot with a copy of its own. Throws: std::bad_alloc.
+void copy_into(const TensorView& source, OutputSlot& slot);
+
 // ONNX's number of an element type of ours.
 [[nodiscard]] constexpr int element_type(DType dtype) noexcept {
   switch (dtype) {

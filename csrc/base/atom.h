@@ -1,4 +1,4 @@
-// What the protocols are templated on: std::atomic in production, the explorer's model in proofs.
+// What the protocols are templated on: std::atomic in production, anything that records in proofs.
 #pragma once
 
 #include <atomic>

@@ -107,7 +107,8 @@ class Lane {
   // Requests whose callers block, and so could lend their thread.
   [[nodiscard]] std::uint32_t callers() const noexcept { return callers_; }
 
-  [[nodiscard]] LaneState state() const noexcept {
+  // `may_wait`: somebody asks for the oldest arrival, which takes a look at every request.
+  [[nodiscard]] LaneState state(bool may_wait) const noexcept {
     LaneState state;
     state.rows = rows_;
     state.running_rows = running_rows;
@@ -123,6 +124,11 @@ class Lane {
       state.head = entries_.front().order;
       state.head_rows = entries_.front().request->rows;
       state.oldest_arrival = entries_.front().request->arrival;
+      if (may_wait) {  // who goes first need not have come first
+        for (const Entry& entry : entries_) {
+          state.oldest_arrival = std::min(state.oldest_arrival, entry.request->arrival);
+        }
+      }
     }
     return state;
   }

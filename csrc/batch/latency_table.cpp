@@ -78,6 +78,16 @@ DurationNs LatencyTable::fixed_cost() const noexcept {
   return std::max<DurationNs>(0, static_cast<DurationNs>(first->mean - first->rows * per_row));
 }
 
+// Still falling at the largest size measured: on the straight line through all of them, where does
+// the fixed cost no longer matter?
+std::uint32_t LatencyTable::extrapolated_rows(std::uint32_t limit) const noexcept {
+  const auto fixed = static_cast<double>(fixed_cost() + kDispatch);
+  const Bucket& largest = buckets_[static_cast<std::size_t>(std::bit_width(measured_) - 1)];
+  const double each = (largest.mean - static_cast<double>(fixed_cost())) / largest.rows;
+  const double rows = fixed / ((kNoLoss - 1) * std::max(each, 1.0));
+  return rows < limit ? size_of(bucket_of(static_cast<std::uint32_t>(rows))) : limit;
+}
+
 std::uint32_t LatencyTable::cheapest_rows(std::uint32_t limit) const noexcept {
   // One measured size is no comparison.
   if (std::popcount(measured_) < 2) return limit;
@@ -93,8 +103,7 @@ std::uint32_t LatencyTable::cheapest_rows(std::uint32_t limit) const noexcept {
   std::uint32_t best = limit;
   each_measured([&](const Bucket& bucket, std::uint32_t size) {
     if (per_row(bucket.mean, bucket.rows) > kNoLoss * least) return true;
-    // Still falling at the largest size measured: larger ones may be cheaper yet.
-    if (&bucket != last) best = std::min(limit, size);
+    best = std::min(limit, &bucket == last ? std::max(size, extrapolated_rows(limit)) : size);
     return false;
   });
   return best;

@@ -58,6 +58,7 @@ class LatencyTable {
   static constexpr std::uint32_t kMemory = 16;
 
   [[nodiscard]] static std::size_t bucket_of(std::uint32_t rows) noexcept;
+  [[nodiscard]] std::uint32_t extrapolated_rows(std::uint32_t limit) const noexcept;
   [[nodiscard]] static std::uint32_t size_of(std::size_t bucket) noexcept;
   [[nodiscard]] static double per_row(double time, double rows) noexcept {
     return (time + static_cast<double>(kDispatch)) / rows;

@@ -1,6 +1,8 @@
 #include "batch/signature.h"
 
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "base/error.h"
 
@@ -26,6 +28,27 @@ std::string obstacle(const char* side, const TensorSpec& spec) {
   return {};
 }
 
+// Empty, or why an axis cannot count rows whose name another axis has as well.
+std::string shared_symbol(const Signature& signature) {
+  const auto symbol = [](const TensorSpec& spec, std::size_t axis) {
+    return axis < spec.symbols.size() ? spec.symbols[axis] : std::string();
+  };
+  std::vector<const TensorSpec*> all;
+  for (const TensorSpec& spec : signature.inputs) all.push_back(&spec);
+  for (const TensorSpec& spec : signature.outputs) all.push_back(&spec);
+  for (const TensorSpec* rows : all) {
+    const std::string name = symbol(*rows, 0);
+    for (const TensorSpec* spec : all) {
+      for (std::size_t axis = 1; !name.empty() && axis < spec->shape.rank(); ++axis) {
+        if (symbol(*spec, axis) != name) continue;
+        return text("the first dimension of '", rows->name, "', ", name, ", is dimension ", axis,
+                    " of '", spec->name, "' too");
+      }
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 void find_batch_axis(Signature& signature) {
@@ -36,6 +59,7 @@ void find_batch_axis(Signature& signature) {
   for (const TensorSpec& spec : signature.outputs) {
     if (reason.empty()) reason = obstacle("output", spec);
   }
+  if (reason.empty()) reason = shared_symbol(signature);
   if (signature.inputs.empty()) reason = "the model has no inputs";
   if (!reason.empty()) return refuse_batching(signature, std::move(reason));
   signature.batched = true;

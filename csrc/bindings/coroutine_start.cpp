@@ -32,7 +32,7 @@ bool admit_if_there_is_room(RunCoroutine* coroutine, Feeds& feeds) {
 
 bool start_or_wait(RunCoroutine* coroutine, Feeds& feeds) {
   if (admit_if_there_is_room(coroutine, feeds)) return true;
-  if (PyErr_Occurred() != nullptr) return false;
+  if (PyErr_Occurred() != nullptr || !feeds.keep()) return false;
   coroutine->feeds = new (std::nothrow) Feeds(std::move(feeds));
   if (coroutine->feeds == nullptr) {
     PyErr_NoMemory();

@@ -196,8 +196,19 @@ bool Feeds::read(SessionObject* session, PyObject* feeds) {
       if (!array) return false;
     }
     if (facts.inputs[i].dtype == DType::boolean && !normalise_bools(array)) return false;
-    views()[i].data = static_cast<std::byte*>(PyArray_DATA(array_of(array.get())));
+    // Once more: what converted a later input may have been Python code that resized this one.
+    views()[i] = view_of(array_of(array.get()), facts.inputs[i].dtype);
     bytes_ += static_cast<std::size_t>(PyArray_NBYTES(array_of(array.get())));
+  }
+  return true;
+}
+
+bool Feeds::keep() {
+  for (std::size_t i = 0; i < count_; ++i) {
+    Ref copy = Ref::steal(PyArray_NewCopy(array_of(arrays()[i].get()), NPY_CORDER));
+    if (!copy) return false;
+    arrays()[i] = std::move(copy);
+    views()[i] = view_of(array_of(arrays()[i].get()), views()[i].dtype);
   }
   return true;
 }

@@ -29,6 +29,10 @@ class Feeds {
   // False with InvalidInputError (or what the caller's own objects raised, as its cause) set.
   [[nodiscard]] bool read(SessionObject* session, PyObject* feeds);
 
+  // Copies what still is the caller's: it may be changed while the request waits for room. False
+  // with an exception set.
+  [[nodiscard]] bool keep();
+
   // Null with an exception set; or null without one: announce, and there is no room now.
   // Releases the GIL from 64 KiB on.
   [[nodiscard]] EngineRequest* admit(SessionObject* session, const CallArgs& call, EngineSink* sink,

@@ -111,7 +111,8 @@ void LoopPort::leave_if_retired() {
 }
 
 void LoopPort::sweep() {
-  if (loop_ != nullptr && !watched_ && event_loop::is_closed(loop_)) lose_loop();
+  const Ref loop = Ref::borrow(loop_);  // whatever Python code runs meanwhile
+  if (loop && !watched_ && event_loop::is_closed(loop.get())) lose_loop();
   if (loop_ == nullptr) collect(nullptr);
 }
 
@@ -140,8 +141,9 @@ void LoopPort::reach_by(bool descriptor) noexcept {
 
 void LoopPort::visit() {
   if (loop_ == nullptr) return collect(nullptr);
+  const Ref loop = Ref::borrow(loop_);  // whatever Python code runs meanwhile
   const Ref on_answers = callback(Callback::drain);
-  if (on_answers && event_loop::call_soon_threadsafe(loop_, on_answers.get())) return;
+  if (on_answers && event_loop::call_soon_threadsafe(loop.get(), on_answers.get())) return;
   PyErr_Clear();  // closed, most likely
   lose_loop();
   collect(nullptr);

@@ -1,5 +1,7 @@
 #include "bindings/loop_ports.h"
 
+#include <pthread.h>
+
 #include <system_error>
 
 namespace inferkit {
@@ -7,10 +9,15 @@ namespace {
 
 // Ports that no session has. They live for ever, so that nobody has to prove that nobody wakes
 // them any more; there are as many as event loops ever awaited sessions at one time.
-Inbox<StdAtom, LoopPort>& idle_ports() {
-  static auto* const ports = new Inbox<StdAtom, LoopPort>;
-  return *ports;
-}
+using IdlePorts = Inbox<StdAtom, LoopPort>;
+IdlePorts* the_idle_ports = new IdlePorts;  // never deleted
+
+// The parent's ports share their descriptors with ours, and with those of every other child: one
+// would read away the wake of another.
+[[maybe_unused]] const int fork_hook =
+    pthread_atfork(nullptr, nullptr, [] { the_idle_ports = new IdlePorts; });
+
+IdlePorts& idle_ports() noexcept { return *the_idle_ports; }
 
 // Takers have the GIL: they come one at a time. Throws: std::system_error, std::bad_alloc.
 LoopPort* take_idle_port() {

@@ -56,8 +56,9 @@ PyMethodDef kFunctions[] = {
 }  // namespace
 
 bool Notifier::start() {
-  if (the_notifier.load(std::memory_order_relaxed) != nullptr) return true;  // the GIL orders us
-  if (ended.load(std::memory_order_relaxed) || !python_is_alive()) {
+  const bool ending = ended.load(std::memory_order_relaxed) || !python_is_alive();
+  if (!ending && the_notifier.load(std::memory_order_relaxed) != nullptr) return true;  // GIL
+  if (ending) {
     PyErr_SetString(PyExc_RuntimeError,
                     "the interpreter is shutting down: nobody could be told "
                     "the answer");

@@ -132,7 +132,9 @@ void Engine::start(EngineRequest* request) noexcept { core_->caller.start(reques
 bool Engine::await(EngineRequest* request, TimeNs until) noexcept {
   return core_->caller.await(request, until);
 }
-void Engine::abandon(EngineRequest* request) noexcept { core_->caller.abandon(request); }
+void Engine::abandon(EngineRequest* request) noexcept {
+  if (!forked()) core_->caller.abandon(request);
+}
 
 void Engine::submit(EngineRequest* request) noexcept {
   core_->scheduler.push(request);
@@ -165,6 +167,7 @@ DurationNs Engine::flush(EngineSink* sink, DurationNs budget) noexcept {
 }
 
 bool Engine::cancel(EngineRequest* request, bool running_too) noexcept {
+  if (forked()) return false;  // the parent's
   bool was_queued = false;
   const bool won = core_->resolver.leave(request, RequestState::cancelled, running_too, was_queued);
   if (was_queued) core_->caller.tell_of_tombstone();

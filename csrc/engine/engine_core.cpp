@@ -6,6 +6,7 @@
 
 #include "base/failpoint.h"
 #include "base/thread_setup.h"
+#include "engine/probe.h"
 #include "memory/host_resource.h"
 
 namespace inferkit {
@@ -37,7 +38,7 @@ Engine::Core::Core(std::unique_ptr<Backend> model, Findings found, const EngineO
                 resolver, clock),
       executor(*backend, findings.signature, findings.shapes_proven, *pool, resolver, clock),
       caller(scheduler, resolver, executor, clock) {
-  scheduler.seed(findings.latency);
+  scheduler.seed(findings.latency, Probe::kOpenDim);
 }
 
 void Engine::Core::start_threads() try {
@@ -48,7 +49,7 @@ void Engine::Core::start_threads() try {
   }
   INFERKIT_FAILPOINT("engine.start_thread");
   threads.emplace_back([this] { keeper_main(); });
-} catch (const std::system_error& error) {
+} catch (const std::exception& error) {
   join_threads();  // those that did start
   fail(ErrorCode::model_load, "the system refused a thread: ", error.what());
 }

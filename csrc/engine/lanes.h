@@ -20,8 +20,13 @@ class Lanes {
  public:
   explicit Lanes(std::size_t limit) : limit_(limit) {}
 
-  // What a new lane believes of its latency until it has run. Before the first request.
-  void seed(const LatencyTable& table) { seed_ = table; }
+  // What a new lane believes of its latency until it has run, if its open dimensions all are
+  // `open_dim`, as they were in warm-up: other shapes may take a thousand times as long. Before the
+  // first request.
+  void seed(const LatencyTable& table, std::int64_t open_dim) {
+    seed_ = table;
+    seed_dim_ = open_dim;
+  }
 
   [[nodiscard]] Lane<Atom>& of(const Request<Atom>& request) {
     ++clock_;
@@ -31,12 +36,12 @@ class Lanes {
   }
 
   // One state per lane that holds something; state i belongs to lane(i).
-  [[nodiscard]] std::span<const LaneState> states() {
+  [[nodiscard]] std::span<const LaneState> states(bool may_wait) {
     states_.clear();
     shown_.clear();
     for (const auto& lane : lanes_) {
       if (lane->empty()) continue;
-      states_.push_back(lane->state());
+      states_.push_back(lane->state(may_wait));
       shown_.push_back(lane.get());
     }
     return states_;
@@ -61,7 +66,10 @@ class Lanes {
     // More than one after a burst of shapes: while they were all in use, none could be dropped.
     while (lanes_.size() >= limit_ && evict()) {
     }
-    lanes_.push_back(std::make_unique<Lane<Atom>>(request, &seed_));
+    const auto dims = request.lane_dims.view();
+    const bool as_measured =
+        std::all_of(dims.begin(), dims.end(), [this](auto dim) { return dim == seed_dim_; });
+    lanes_.push_back(std::make_unique<Lane<Atom>>(request, as_measured ? &seed_ : nullptr));
     return *lanes_.back();
   }
 
@@ -82,6 +90,7 @@ class Lanes {
   std::vector<std::unique_ptr<Lane<Atom>>> lanes_;
   Lane<Atom>* last_ = nullptr;
   LatencyTable seed_;
+  std::int64_t seed_dim_ = 0;
   std::uint64_t clock_ = 0;
   std::vector<LaneState> states_;
   std::vector<Lane<Atom>*> shown_;

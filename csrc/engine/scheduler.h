@@ -109,9 +109,9 @@ class Scheduler {
     }
   }
 
-  // What warm-up measured; before the first request.
-  void seed(const LatencyTable& table) noexcept {
-    lanes_.seed(table);
+  // What warm-up measured, and with which size of every open dimension; before the first request.
+  void seed(const LatencyTable& table, std::int64_t open_dim) noexcept {
+    lanes_.seed(table, open_dim);
     publish_prediction(table);
   }
   [[nodiscard]] DurationNs predicted(std::uint32_t rows) const noexcept {
@@ -119,7 +119,8 @@ class Scheduler {
     const DurationNs full = predicted_full_.load(std::memory_order_relaxed);
     if (limits_.max_rows <= 1) return one;
     const std::uint32_t more = std::max(rows, 1U) - 1;  // no rows run as one
-    return one + (full - one) * more / (limits_.max_rows - 1);
+    const double share = static_cast<double>(more) / (limits_.max_rows - 1);
+    return one + static_cast<DurationNs>(share * static_cast<double>(full - one));
   }
 
  private:

@@ -111,7 +111,7 @@ void Scheduler<Atom>::dispatch(const Role<Atom>& role, TimeNs now, int& mine, Wa
   wakes.hint = false;
   while (known_free_ != 0) {
     const auto free = static_cast<std::uint32_t>(__builtin_popcount(known_free_));
-    const Decision decision = decide(lanes_.states(), limits_, free, now);
+    const Decision decision = decide(lanes_.states(limits_.max_delay > 0), limits_, free, now);
     if (decision.kind != Decision::Kind::run) {
       wait_until_ = decision.until;
       return;

@@ -15,7 +15,6 @@ constexpr DurationNs kLeastTime = 250 * kMillisecond;
 constexpr std::size_t kCheckRows = 4;
 constexpr DurationNs kLeastGain = 10 * kMicrosecond;
 constexpr DurationNs kMeasureTime = 60 * kMillisecond;
-constexpr int kLeastRounds = 3;
 constexpr int kWantedRounds = 8;
 constexpr int kMostRounds = 51;
 
@@ -79,80 +78,96 @@ DurationNs time_once(Probe& probe, const std::vector<std::uint64_t>& seeds, bool
   return clock.now() - start;
 }
 
-std::vector<std::uint64_t> seeds_for(std::uint32_t rows) {
-  std::vector<std::uint64_t> seeds(rows);
-  for (std::uint32_t row = 0; row < rows; ++row) seeds[row] = row + 1;
-  return seeds;
-}
-
-struct Timed {
-  std::uint32_t rows;
-  DurationNs took;
-};
-
 // 1, 2, 4, 8, 12, 16, 24, ...: as LatencyTable tells sizes apart, less the two that matter least.
 std::uint32_t next_size(std::uint32_t rows) noexcept {
   if (rows < 8) return rows * 2;
   return std::has_single_bit(rows) ? rows / 2 * 3 : rows / 3 * 4;
 }
 
-// The sizes up to `max_rows` of which a few runs each fit in the time. The first run of a size
-// grows arenas; the better of two says how long it may take.
-std::vector<Timed> sizes_in_time(Probe& probe, std::uint32_t max_rows, TimeNs stop,
-                                 const Clock& clock) {
-  std::vector<Timed> sizes;
-  DurationNs round = 0;
-  for (std::uint32_t rows = 1; rows <= max_rows; rows = next_size(rows)) {
-    const DurationNs expected = sizes.empty() ? 0 : sizes.back().took * rows / sizes.back().rows;
-    if (rows > 2 && clock.now() + 2 * expected + kLeastRounds * (round + expected) > stop) break;
-    const DurationNs first = time_once(probe, seeds_for(rows), false, clock);
-    sizes.push_back({rows, std::min(first, time_once(probe, seeds_for(rows), false, clock))});
-    round += sizes.back().took;
-  }
-  return sizes;
-}
+// How long batches of several sizes take. They run by turns, and count as shares of their turn: the
+// machine's slow moments, which last longer than a turn, fall on every size alike. Other ways made
+// small sizes, of which more runs fit in a fast moment, look better than they are.
+class SizeTimer {
+ public:
+  SizeTimer(Probe& probe, const Clock& clock) : probe_(probe), clock_(clock) {}
 
-// By turns, and as shares of each turn: the machine's slow moments, which last longer than a turn,
-// fall on every size alike. Other ways made small sizes, of which more runs fit in a fast moment,
-// look better than they are.
-std::vector<Timed> time_sizes(Probe& probe, std::uint32_t max_rows, TimeNs stop,
-                              const Clock& clock) {
-  std::vector<Timed> sizes = sizes_in_time(probe, max_rows, stop, clock);
-  std::vector<std::vector<double>> shares(sizes.size());
-  DurationNs fastest = kNever;
-  const TimeNs enough = std::min(stop, clock.now() + kMeasureTime);
-  for (int round = 0; round < kMostRounds; ++round) {
-    const TimeNs now = clock.now();
-    const bool few = round < kLeastRounds || (round < kWantedRounds && fastest <= stop - now);
-    if (!few && now >= enough) break;
+  // The sizes up to `max_rows` of which two runs each fit in the time; more rounds if there is
+  // time.
+  void run(std::uint32_t max_rows, TimeNs stop) {
+    first_round(max_rows, stop);
+    const TimeNs enough = std::min(stop, clock_.now() + kMeasureTime);
+    for (int round = 1; round < kMostRounds; ++round) {
+      const TimeNs now = clock_.now();
+      if (fastest_ > stop - now || (round >= kWantedRounds && now >= enough)) return;
+      for (Size& size : sizes_) size.took = time_rows(size.rows);
+      count_round();
+    }
+  }
+
+  // visit(rows, time) for each size.
+  template <class Visit>
+  void each(Visit&& visit) {
+    for (Size& size : sizes_) {
+      // The lower quartile: a run that lost its core is no sign of the model.
+      const auto typical =
+          size.shares.begin() + static_cast<std::ptrdiff_t>(size.shares.size() / 4);
+      std::nth_element(size.shares.begin(), typical, size.shares.end());
+      const auto took = std::llround(*typical * static_cast<double>(fastest_));
+      visit(size.rows, std::max<DurationNs>(1, took));
+    }
+  }
+
+ private:
+  struct Size {
+    std::uint32_t rows;
+    DurationNs took;  // in this turn
+    std::vector<double> shares;
+  };
+
+  void first_round(std::uint32_t max_rows, TimeNs stop) {
     DurationNs all = 0;
-    for (Timed& size : sizes) {
-      size.took = std::max<DurationNs>(1, time_once(probe, seeds_for(size.rows), false, clock));
-      all += size.took;
+    for (std::uint32_t rows = 1; rows <= max_rows; rows = next_size(rows)) {
+      const DurationNs expected =
+          sizes_.empty() ? 0 : sizes_.back().took * rows / sizes_.back().rows;
+      if (rows > 2 && clock_.now() + expected + (all + expected) > stop) break;
+      sizes_.push_back({rows, time_rows(rows), {}});
+      all += sizes_.back().took;
     }
-    for (std::size_t i = 0; i < sizes.size(); ++i) {
-      shares[i].push_back(static_cast<double>(sizes[i].took) / static_cast<double>(all));
+    count_round();
+  }
+
+  DurationNs time_rows(std::uint32_t rows) {
+    std::vector<std::uint64_t> seeds(rows);
+    for (std::uint32_t row = 0; row < rows; ++row) seeds[row] = row + 1;
+    return std::max<DurationNs>(1, time_once(probe_, seeds, false, clock_));
+  }
+
+  void count_round() {
+    DurationNs all = 0;
+    for (const Size& size : sizes_) all += size.took;
+    for (Size& size : sizes_) {
+      size.shares.push_back(static_cast<double>(size.took) / static_cast<double>(all));
     }
-    fastest = std::min(fastest, all);
+    fastest_ = std::min(fastest_, all);
   }
-  for (std::size_t i = 0; i < sizes.size(); ++i) {
-    // The lower quartile: a run that lost its core is no sign of the model.
-    const auto typical = shares[i].begin() + static_cast<std::ptrdiff_t>(shares[i].size() / 4);
-    std::nth_element(shares[i].begin(), typical, shares[i].end());
-    sizes[i].took = std::max<DurationNs>(1, std::llround(*typical * static_cast<double>(fastest)));
-  }
-  return sizes;
-}
+
+  Probe& probe_;
+  const Clock& clock_;
+  std::vector<Size> sizes_;
+  DurationNs fastest_ = kNever;  // turn
+};
 
 std::string microseconds(DurationNs time) { return text(time / kMicrosecond, " us"); }
 
 // Whether the session kept for runs that are alone is worth its memory.
-void choose_session(Probe& probe, Backend& backend, const Clock& clock, Findings& findings) {
+void choose_session(Probe& probe, TimeNs stop, Backend& backend, const Clock& clock,
+                    Findings& findings) {
   DurationNs beside = time_once(probe, {1}, false, clock);
   DurationNs alone = time_once(probe, {1}, true, clock);
-  const auto rounds = std::clamp<DurationNs>(6 * kMillisecond / std::max<DurationNs>(1, beside),
-                                             kLeastRounds, kMostRounds);
+  const auto rounds =
+      std::clamp<DurationNs>(6 * kMillisecond / std::max<DurationNs>(1, beside), 1, kMostRounds);
   for (int block = 0; block < 2; ++block) {  // each warms its own threads up
+    if (clock.now() + rounds * (beside + alone) > stop) break;
     for (int i = 0; i < rounds; ++i) beside = std::min(beside, time_once(probe, {1}, false, clock));
     for (int i = 0; i < rounds; ++i) alone = std::min(alone, time_once(probe, {1}, true, clock));
   }
@@ -166,12 +181,14 @@ void choose_session(Probe& probe, Backend& backend, const Clock& clock, Findings
 
 void measure(Probe& probe, std::uint32_t max_rows, TimeNs stop, Backend& backend,
              const Clock& clock, Findings& findings) {
-  choose_session(probe, backend, clock, findings);
+  choose_session(probe, stop, backend, clock, findings);
+  SizeTimer timer(probe, clock);
+  timer.run(max_rows, stop);
   std::string line = "measured per batch:";
-  for (const Timed& size : time_sizes(probe, max_rows, stop, clock)) {
-    findings.latency.record(size.rows, size.took);
-    line += text(size.rows == 1 ? " " : ", ", size.rows, " rows ", microseconds(size.took));
-  }
+  timer.each([&](std::uint32_t rows, DurationNs took) {
+    findings.latency.record(rows, took);
+    line += text(rows == 1 ? " " : ", ", rows, " rows ", microseconds(took));
+  });
   findings.notes.push_back(line);
 }
 

@@ -23,9 +23,9 @@ struct Findings {
 // Runs the model on made-up rows: whether rows stay independent of their batch mates (each row of
 // a batch against its run alone), whether the outputs have the shapes declared, how long batches
 // take, and whether the session kept for lone runs is worth keeping. Takes at most
-// max(250 ms, load_time) beyond its first runs. With options.warmup off only the static rules
-// apply. Blocks: for the runs. Throws: Error(model_load) when options ask for batching that the
-// model cannot have.
+// max(250 ms, load_time), or as long as the check and the first runs of one row and two need. With
+// options.warmup off only the static rules apply. Blocks: for the runs. Throws: Error(model_load)
+// when options ask for batching that the model cannot have.
 [[nodiscard]] Findings warm_up(Backend& backend, const EngineOptions& options, DurationNs load_time,
                                const Clock& clock);
 

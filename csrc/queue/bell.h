@@ -10,7 +10,7 @@ namespace inferkit {
 
 // The token. Whoever holds it is the single consumer of the inbox and the owner of the lanes.
 // Work is done first, then ring(): the ringer either gets the token or knows that a later look by
-// the holder will find the work. The orders were model-checked (docs/threading.md).
+// the holder will find the work. docs/threading.md tells it step by step.
 // Threads: any. Blocks: never.
 template <class Atom>
 class Bell {

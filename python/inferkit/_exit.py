@@ -1,6 +1,7 @@
 """What happens to sessions that are still open when Python exits: one order, written once."""
 
 import atexit
+import contextlib
 import weakref
 from typing import TYPE_CHECKING
 
@@ -25,9 +26,11 @@ def _close_all() -> None:
     before the interpreter goes down, so that no native thread asks for a GIL that nobody will give
     it.
     """
-    for session in reversed(list(_open.values())):
-        session.close(drain=False)
-    _core.stop_notifier()
+    with contextlib.ExitStack() as closing:
+        # Whatever one of them raises, the others are closed, and the thread ends last.
+        closing.callback(_core.stop_notifier)
+        for session in _open.values():
+            closing.callback(session.close, drain=False)
 
 
 atexit.register(_close_all)

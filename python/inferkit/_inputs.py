@@ -1,9 +1,9 @@
 """Feeds that are not plain arrays: the way round that the native core takes when it has to.
 
-Called by csrc/bindings/feeds.cpp only. Arrays that fit never come here.
+Called by csrc/bindings/feeds.cpp, which never brings arrays that fit, and by ``map_async``.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from typing import Any, NoReturn
 
 import numpy as np
@@ -70,6 +70,25 @@ def convert(value: object, info: TensorInfo) -> _Array:
     if found.dtype.kind not in "bfiu":
         _refuse(info, found, f"a {type(value).__name__} that holds other things than numbers")
     return _cast(found, wanted, info)
+
+
+async def entries_of(feeds: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[Any]:
+    """Yield what ``map_async`` was given, with arrays of its own.
+
+    A task starts later than it is made: by then the caller may have overwritten the entry.
+    """
+    if isinstance(feeds, AsyncIterable):
+        async for entry in feeds:
+            yield _snapshot(entry)
+    else:
+        for entry in feeds:
+            yield _snapshot(entry)
+
+
+def _snapshot(feeds: object) -> Any:
+    if isinstance(feeds, Mapping):
+        return {name: _snapshot(value) for name, value in feeds.items()}
+    return feeds.copy() if isinstance(feeds, np.ndarray) else feeds
 
 
 def refuse_outputs(names: object, outputs: tuple[TensorInfo, ...]) -> NoReturn:

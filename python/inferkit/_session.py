@@ -39,8 +39,8 @@ class Session(_core.SessionCore):
 
     Args:
         model: Path of an ONNX file, or the model's bytes.
-        max_batch_size: Rows in one batch at most, and in one request. ``"auto"``: 64, or 1 where
-            the warm-up shows that batching does not pay.
+        max_batch_size: Rows in one batch at most, and in one request. ``"auto"``: 64 in a
+            request, and as many in a batch as warm-up found cheap: 1 where batching does not pay.
         max_delay: Seconds that a request may be held back for company. 0: never.
         instances: How many batches may run at once. ``"auto"``: one per usable core.
         threads: Threads that a batch may use while it runs alone. ``"auto"``: every usable core.
@@ -55,7 +55,7 @@ class Session(_core.SessionCore):
         batch_axis: ``0``: axis 0 of every tensor counts rows, or the session refuses to open.
             ``None``: one request per run. ``"auto"``: axis 0 if the model allows it and a check
             shows that rows do not influence each other; ``explain()`` tells the verdict.
-        warmup: Run the model on zeros and ones before the first request, to check and to measure.
+        warmup: Run the model on made-up rows before the first request, to check and to measure.
         name: How logs and ``repr`` call it. Default: the file's name without its ending.
 
     Raises:
@@ -217,9 +217,11 @@ class Session(_core.SessionCore):
         """
         import asyncio
 
+        from ._inputs import entries_of
+
         pending: deque[asyncio.Task[_core.Result]] = deque()
         try:
-            async for entry in _each(feeds):
+            async for entry in entries_of(feeds):
                 while pending and (len(pending) >= self._window or pending[0].done()):
                     yield await pending.popleft()
                 call = self.run_async(
@@ -289,12 +291,3 @@ class Session(_core.SessionCore):
             warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
         finally:
             self.close(drain=False)
-
-
-async def _each(feeds: Iterable[Feeds] | AsyncIterable[Feeds]) -> AsyncIterator[Feeds]:
-    if isinstance(feeds, AsyncIterable):
-        async for entry in feeds:
-            yield entry
-    else:
-        for entry in feeds:
-            yield entry

@@ -87,6 +87,27 @@ def identity(dtype: str = "float32", shape: Sequence[Dim] = ("batch", 3)) -> byt
     )
 
 
+def square() -> bytes:
+    """``y = x - transpose(x)`` for ``x[n, n]``: any probe with other sizes fails."""
+    square = ["n", "n"]
+    return _model(
+        [
+            helper.make_node("Transpose", ["x"], ["turned"]),
+            helper.make_node("Sub", ["x", "turned"], ["y"]),
+        ],
+        [_tensor("x", "float32", square)],
+        [_tensor("y", "float32", square)],
+    )
+
+
+def passes_an_input_on(rows: int | str = "batch") -> bytes:
+    """``ids[rows, 2]`` (int64), which is an output as well, and ``y = -ids``."""
+    ids = _tensor("ids", "int64", [rows, 2])
+    return _model(
+        [helper.make_node("Neg", ["ids"], ["y"])], [ids], [ids, _tensor("y", "int64", [rows, 2])]
+    )
+
+
 def many_inputs_and_outputs() -> bytes:
     """Three inputs of two dtypes, three outputs.
 

@@ -514,6 +514,37 @@ def test_the_interpreter_ends_while_a_daemon_thread_computes_between_awaits() ->
         assert status == 0, errors
 
 
+def test_map_async_takes_an_entry_before_it_asks_for_the_next() -> None:
+    async def main() -> list[float]:
+        buffer = np.zeros((1, 1), np.float32)
+
+        def reused() -> Iterator[dict[str, NDArray[np.float32]]]:
+            for i in range(10):
+                buffer[...] = i
+                yield {"x": buffer}
+
+        with one_at_a_time() as session:
+            return [float(each["y"][0, 0]) async for each in session.map_async(reused())]
+
+    assert asyncio.run(main()) == list(range(10))
+
+
+def test_who_waits_for_room_may_change_the_arrays() -> None:
+    async def main() -> float:
+        x = np.float32([[7]])
+        with one_at_a_time(max_pending=20) as session, Held(session) as held:
+            others = [session.submit(rounds(0)) for _ in range(20 - session.stats().in_flight)]
+            waiting = asyncio.create_task(session.run_async(x, when_full="wait"))
+            await asyncio.sleep(0)
+            x[...] = 99
+            held.release()
+            answer = await waiting
+            assert all(other.result() for other in others)
+            return float(answer["y"][0, 0])
+
+    assert asyncio.run(main()) == 7
+
+
 def test_a_forked_child_finds_no_loop() -> None:
     program = """
         import asyncio, onnx_models, inferkit, numpy as np, os, warnings

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import inferkit
 import numpy as np
@@ -403,3 +404,21 @@ def test_a_signal_handler_runs_during_the_wait() -> None:
             assert seen == [False]  # it was handled long before the answer came
     finally:
         signal.signal(signal.SIGUSR1, before)
+
+
+@pytest.mark.parametrize("rows", ["batch", 1])
+@pytest.mark.parametrize("options", [{}, {"warmup": False}, {"batch_axis": None}])
+def test_an_output_that_is_an_input_comes_back_as_it_was(
+    rows: int | str, options: dict[str, Any]
+) -> None:
+    model = onnx_models.passes_an_input_on(rows)
+    with inferkit.Session(model, **options) as session:
+        asked = [np.array([[i, -i]]) for i in range(100)]
+        kept = list(session.map({"ids": each} for each in asked))
+        for ids, result in zip(asked, kept, strict=True):
+            np.testing.assert_array_equal(result["ids"], ids)
+            np.testing.assert_array_equal(result["y"], -ids)
+            result["ids"][:] = 0  # the caller's own
+            np.testing.assert_array_equal(result["y"], -ids)
+        if not options and rows == "batch":
+            assert "equal their runs alone" in session.explain()

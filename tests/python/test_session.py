@@ -490,3 +490,10 @@ old, new = Noisy(onnx_models.mlp_a(), name="old"), Noisy(onnx_models.mlp_a(), na
     assert done.returncode == 0, done.stderr
     assert done.stdout.split("\n")[:2] == ["closing new", "closing old"]
     assert done.stderr == ""
+
+
+def test_rows_whose_number_names_another_axis_are_not_batched() -> None:
+    with inferkit.Session(onnx_models.square(), instances=1) as session:
+        assert "is dimension 1 of" in session.explain()
+        futures = [session.submit(np.full((1, 1), i, np.float32)) for i in range(8)]
+        assert [future.result()["y"].shape for future in futures] == [(1, 1)] * 8

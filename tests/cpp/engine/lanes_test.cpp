@@ -91,18 +91,19 @@ TEST_CASE("lanes: new ones believe what the warm-up measured") {
   TestLanes lanes(4);
   LatencyTable seed;
   seed.record(1, 777);
-  lanes.seed(seed);
-  CHECK(lanes.of(*records.make({.dim = 1})).latency.mean(1) == 777);
+  lanes.seed(seed, 8);
+  CHECK(lanes.of(*records.make({.dim = 8})).latency.mean(1) == 777);
+  CHECK_FALSE(lanes.of(*records.make({.dim = 1024})).latency.measured());  // of that shape only
 }
 
 TEST_CASE("lanes: states of those that hold something, in step with lane()") {
   Records records;
   TestLanes lanes(8);
-  CHECK(lanes.states().empty());
+  CHECK(lanes.states(false).empty());
   static_cast<void>(lanes.of(*records.make({.dim = 1})));
   lanes.of(*records.make({.dim = 2})).push(records.make({.rows = 3, .dim = 2}), 0);
   lanes.of(*records.make({.dim = 3})).push(records.make({.rows = 4, .dim = 3}), 1);
-  const auto states = lanes.states();
+  const auto states = lanes.states(false);
   REQUIRE(states.size() == 2);
   CHECK(states[0].rows == 3);
   CHECK(states[1].rows == 4);

@@ -175,7 +175,7 @@ TEST_CASE("scheduler: the prediction for a request without rows is that of one r
   LatencyTable table;
   table.record(1, 1'000);
   table.record(64, 64'000);
-  desk.scheduler.seed(table);
+  desk.scheduler.seed(table, 8);
   CHECK(desk.scheduler.predicted(0) == desk.scheduler.predicted(1));
   CHECK(desk.scheduler.predicted(1) == 1'000);
   CHECK(desk.scheduler.predicted(64) == 64'000);

@@ -98,7 +98,7 @@ class Desk {
     for (std::uint32_t rows = 1; rows <= 64; rows *= 2) {
       for (int i = 0; i < 8; ++i) table.record(rows, took);
     }
-    scheduler.seed(table);
+    scheduler.seed(table, 8);
   }
 
   FakeClock clock;
