@@ -514,6 +514,36 @@ def test_the_interpreter_ends_while_a_daemon_thread_computes_between_awaits() ->
         assert status == 0, errors
 
 
+def test_a_forked_child_shares_no_descriptor_with_its_siblings() -> None:
+    # One that reads a shared descriptor empty takes the wake of the others.
+    program = """
+        import asyncio, onnx_models, inferkit, numpy as np, os, warnings
+        from pathlib import Path
+        warnings.simplefilter("ignore", DeprecationWarning)
+        x = np.float32([[200]])  # on a runner: the answer comes by the descriptor
+        def descriptors():
+            found = set()
+            for fd in os.listdir("/proc/self/fdinfo"):
+                try:
+                    text = Path("/proc/self/fdinfo", fd).read_text()
+                except OSError:  # the one that lists them
+                    continue
+                found.update(line for line in text.splitlines() if line.startswith("eventfd-id"))
+            return found
+        async def ask():
+            with inferkit.Session(onnx_models.slow_on_demand(), instances=1) as session:
+                await session.run_async(x)
+                return descriptors()
+        mine = asyncio.run(ask())
+        assert mine and mine == asyncio.run(ask()), "it is kept for the next session"
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if asyncio.run(ask()) > mine else 1)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    """
+    assert run_program(program) == (0, "0\n", "")
+
+
 def test_map_async_takes_an_entry_before_it_asks_for_the_next() -> None:
     async def main() -> list[float]:
         buffer = np.zeros((1, 1), np.float32)
