@@ -59,7 +59,7 @@ DurationNs LatencyTable::mean(std::uint32_t rows) const noexcept {
 DurationNs LatencyTable::p99(std::uint32_t rows) const noexcept {
   const Bucket& bucket = buckets_[bucket_of(rows)];
   const DurationNs expected = mean(rows);
-  // With few samples the deviation says nothing yet: assume it is as large as the mean.
+  // With few samples the deviation says nothing yet: assume a quarter of the mean.
   const double deviation =
       bucket.count >= 8 ? bucket.deviation : static_cast<double>(expected) / 4.0;
   return expected + static_cast<DurationNs>(4.0 * deviation);

@@ -63,6 +63,8 @@ class SessionCore:
                 The arrays may be changed as soon as the call has returned.
             outputs: Names of the wanted outputs, in the wanted order. Default: all.
             timeout: Seconds from this call until DeadlineExceededError; 0 or more. Default: none.
+                A run on the caller's own thread cannot be left: one that takes far longer than those
+                before it comes back late, with its answer.
             priority: Higher goes first among the requests that wait. Default: 0.
             when_full: "raise" QueueFullError, or "wait" for room (within timeout). Default: the
                 session's.

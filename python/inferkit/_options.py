@@ -1,6 +1,7 @@
 """The options of a session: read once, each refused by name if it does not fit."""
 
 import math
+import numbers
 import operator
 import os
 import re
@@ -95,13 +96,24 @@ def default_name(shown: str, path: bytes) -> str:
 
 
 def _refuse(name: str, expected: str, actual: object) -> NoReturn:
-    raise InvalidInputError(f"{name}: expected {expected}, got {actual!r}")
+    try:
+        shown = repr(actual)
+    except ValueError:  # an int of 5,000 digits does not show itself
+        shown = f"a huge {type(actual).__name__}"
+    raise InvalidInputError(f"{name}: expected {expected}, got {shown}")
+
+
+def _is_text(value: object) -> bool:
+    """A str that the core can take: no lone surrogates, no NUL."""
+    if not isinstance(value, str) or "\0" in value:
+        return False
+    return not any("\ud800" <= each <= "\udfff" for each in value)
 
 
 def _count(name: str, value: object, auto: bool = False) -> int:
     """An int from 1 to what the core allows; 0 for "auto"."""
     most = _MOST[name]
-    if auto and value == "auto":
+    if auto and isinstance(value, str) and value == "auto":
         return 0
     expected = f"'auto' or an int from 1 to {most}" if auto else f"an int from 1 to {most}"
     if isinstance(value, bool):
@@ -116,12 +128,16 @@ def _count(name: str, value: object, auto: bool = False) -> int:
 
 
 def _seconds(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
         _refuse(name, "seconds, 0 or more", value)
     most = _MOST[name] / 1e9
-    if not (math.isfinite(value) and 0 <= value <= most):
+    try:
+        seconds = float(value)
+    except OverflowError:
+        seconds = math.inf
+    if not 0 <= seconds <= most:
         _refuse(name, f"seconds from 0 to {most:g}", value)
-    return float(value)
+    return seconds
 
 
 def _flag(name: str, value: object) -> bool:
@@ -139,9 +155,9 @@ def _choice(name: str, value: object, choices: tuple[str, ...]) -> str:
 def _batch_axis(value: object) -> str:
     if value is None:
         return "none"
-    if value == 0 and not isinstance(value, bool):
+    if isinstance(value, int) and not isinstance(value, bool) and value == 0:
         return "first"
-    if value != "auto":
+    if not isinstance(value, str) or value != "auto":
         _refuse("batch_axis", "'auto', 0 or None", value)
     return "auto"
 
@@ -149,9 +165,9 @@ def _batch_axis(value: object) -> str:
 def _name(value: object, default: str) -> str:
     if value is None:
         return default
-    if not isinstance(value, str):
-        _refuse("name", "a str or None", value)
-    return value
+    if not _is_text(value):
+        _refuse("name", "a str or None, without NUL and lone surrogates", value)
+    return str(value)
 
 
 def _config(name: str, value: object) -> dict[str, str]:
@@ -162,9 +178,18 @@ def _config(name: str, value: object) -> dict[str, str]:
         _refuse(name, "a dict of options", value)
     texts = {}
     for key, entry in value.items():
-        if not isinstance(key, str) or not isinstance(entry, str | int | float):
-            _refuse(name, "str keys, and values that are str, int, float or bool", {key: entry})
-        texts[key] = str(int(entry)) if isinstance(entry, bool) else str(entry)
+        if not _is_text(key) or not isinstance(entry, str | int | float):
+            _refuse(
+                name,
+                "str keys without NUL, and values that are str, int, float or bool",
+                {key: entry},
+            )
+        try:
+            texts[key] = str(int(entry)) if isinstance(entry, bool) else str(entry)
+        except ValueError:  # an int of 5,000 digits
+            _refuse(name, "values of a few digits", {key: entry})
+        if not _is_text(texts[key]):
+            _refuse(name, "values without NUL and lone surrogates", {key: entry})
     return texts
 
 
@@ -177,12 +202,14 @@ def _check_device(options: SessionOptions) -> tuple[str, list[str], dict[str, di
     given = {} if options["provider_options"] is None else options["provider_options"]
     if not isinstance(given, Mapping):
         _refuse("provider_options", "a dict: provider -> dict of options", given)
+    if not all(map(_is_text, given)):
+        _refuse("provider_options", "names of providers as keys", list(given))
     configs = {key: _config(f"provider_options[{key!r}]", config) for key, config in given.items()}
     if providers is not None:
         if device != "auto":
             _refuse("device", "'auto' where providers are given", device)
         wrong = isinstance(providers, str) or not isinstance(providers, Sequence)
-        if wrong or not providers or not all(isinstance(entry, str) for entry in providers):
+        if wrong or not providers or not all(map(_is_text, providers)):
             _refuse("providers", "a list of execution providers' names", providers)
         return providers[0].removesuffix("ExecutionProvider").lower(), list(providers), configs
     if device.startswith("cuda"):
