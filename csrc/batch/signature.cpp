@@ -34,6 +34,7 @@ std::string shared_symbol(const Signature& signature) {
     return axis < spec.symbols.size() ? spec.symbols[axis] : std::string();
   };
   std::vector<const TensorSpec*> all;
+  all.reserve(signature.inputs.size() + signature.outputs.size());
   for (const TensorSpec& spec : signature.inputs) all.push_back(&spec);
   for (const TensorSpec& spec : signature.outputs) all.push_back(&spec);
   for (const TensorSpec* rows : all) {
