@@ -531,6 +531,7 @@ def test_a_forked_child_shares_no_descriptor_with_its_siblings() -> None:
                 found.update(line for line in text.splitlines() if line.startswith("eventfd-id"))
             return found
         async def ask():
+            asyncio.get_running_loop().slow_callback_duration = 100  # the model is opened in here
             with inferkit.Session(onnx_models.slow_on_demand(), instances=1) as session:
                 await session.run_async(x)
                 return descriptors()
