@@ -10,9 +10,8 @@ namespace inferkit {
 
 // Two buckets per power of two, each of the rows up to its size: 1, 2, 3, 4, 6, 8, 12, 16, 24, ...
 // Matrix kernels work on blocks of 6 or 12 rows, so powers of two alone would miss the best. Each
-// holds an exponentially weighted mean and mean
-// deviation, so old measurements fade; a sample above kOutlier times the mean
-// counts in full only if the one before was as far off.
+// holds an exponentially weighted mean and mean deviation, so old measurements fade; a sample above
+// kOutlier times the mean counts in full only if the one before was as far off.
 // Durations are those of Backend::run, in nanoseconds. Threads: one at a time (the token holder, or
 // the warm-up). Owns: itself. Blocks: never.
 class LatencyTable {
