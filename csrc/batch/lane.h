@@ -71,6 +71,11 @@ class Lane {
     return request;
   }
 
+  // Before each batch is taken: what is asked for at once fades within some twenty batches.
+  void note_load() noexcept {
+    load_rows_ = std::max(rows_ + running_rows, load_rows_ - (load_rows_ + 7) / 8);
+  }
+
   // Whose answer the next batch will certainly hold; null for a blocked caller or a retry.
   [[nodiscard]] const void* front_sink() const noexcept {
     return has_retry() || entries_.empty() ? nullptr : entries_.front().request->sink;
@@ -111,7 +116,8 @@ class Lane {
   [[nodiscard]] LaneState state(bool may_wait) const noexcept {
     LaneState state;
     state.rows = rows_;
-    state.running_rows = running_rows;
+    state.load_rows = std::max(load_rows_, rows_ + running_rows);
+    state.running = running_rows != 0;
     state.latency = &latency;
     state.quiet = quiet_;
     state.arrival_gap = arrivals_ < 2 ? kNever : static_cast<DurationNs>(gap_);
@@ -177,6 +183,7 @@ class Lane {
   std::deque<std::vector<Record*>> retries_;
   std::uint32_t rows_ = 0;
   std::uint32_t callers_ = 0;
+  std::uint32_t load_rows_ = 0;
   TimeNs earliest_deadline_ = kNever;
   TimeNs kept_deadline_ = kNever;
   TimeNs last_arrival_ = 0;

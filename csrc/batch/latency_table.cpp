@@ -98,11 +98,12 @@ std::uint32_t LatencyTable::cheapest_rows(std::uint32_t limit) const noexcept {
     last = &bucket;
     return true;
   });
-  // Within kNoLoss the smaller batch is better: it answers sooner, and leaves more often something
-  // for an instance that becomes free while the answers of the last batch are on their way.
+  // Whoever asks for one row alone is served soonest by one row. Among batches the loss counts, for
+  // this size is what a full queue is cut into.
   std::uint32_t best = limit;
   each_measured([&](const Bucket& bucket, std::uint32_t size) {
-    if (per_row(bucket.mean, bucket.rows) > kNoLoss * least) return true;
+    const double tolerance = size == 1 ? kNoLoss : kNoise;
+    if (per_row(bucket.mean, bucket.rows) > tolerance * least) return true;
     best = std::min(limit, &bucket == last ? std::max(size, extrapolated_rows(limit)) : size);
     return false;
   });
@@ -119,7 +120,7 @@ std::uint32_t LatencyTable::smallest_good_rows(std::uint32_t least,
   });
   std::uint32_t rows = most;
   each_measured([&](const Bucket& bucket, std::uint32_t size) {
-    const bool good = in_range(size) && per_row(bucket.mean, bucket.rows) <= kNoLoss * best;
+    const bool good = in_range(size) && per_row(bucket.mean, bucket.rows) <= kPartLoss * best;
     if (good) rows = size;
     return !good;
   });

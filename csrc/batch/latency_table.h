@@ -31,19 +31,22 @@ class LatencyTable {
   [[nodiscard]] DurationNs fixed_cost() const noexcept;
 
   // The smallest size up to `limit` whose measured time per row, a batch's own dispatch cost
-  // included, is the least or next to it. 1 where batching loses; `limit` when nothing says
-  // otherwise.
+  // included, is the least or next to it. 1 where batching loses or gains next to nothing; `limit`
+  // when nothing says otherwise.
   [[nodiscard]] std::uint32_t cheapest_rows(std::uint32_t limit) const noexcept;
 
   // The smallest among the measured sizes from `least` to `most`, and `most` itself, whose expected
-  // time per row is the least of these or next to it.
+  // time per row is at most kPartLoss times the least of these.
   [[nodiscard]] std::uint32_t smallest_good_rows(std::uint32_t least,
                                                  std::uint32_t most) const noexcept;
 
   // What handing out one batch costs beside the run (measured on the native path).
   static constexpr DurationNs kDispatch = 3 * kMicrosecond;
   static constexpr double kOutlier = 4.0;
-  static constexpr double kNoLoss = 1.06;  // a time per row that counts as the least
+  static constexpr double kNoLoss = 1.06;  // a time per row not worth a different batch
+  static constexpr double kNoise = 1.02;   // a time per row that counts as the least
+  // A part that keeps all instances busy is worth this much per row (docs/adr/0008).
+  static constexpr double kPartLoss = 1.12;
 
  private:
   struct Bucket {

@@ -6,12 +6,13 @@ namespace inferkit {
 namespace {
 
 // Callers need time between an answer and their next request. Where one part of all rows is on each
-// instance and one more is on its way, no instance waits for them (docs/adr/0008).
+// instance and one more is on its way, no instance waits for them (docs/adr/0008). All rows: those
+// of the callers who are on their way now count, so what counts is the most of late.
 std::uint32_t pipelined_rows(const LaneState& lane, const BatchLimits& limits, std::uint32_t rows,
                              const LatencyTable& table) noexcept {
-  if (limits.instances < 2 || lane.running_rows == 0) return rows;
+  if (limits.instances < 2 || !lane.running) return rows;
   const std::uint32_t parts = limits.instances + 1;
-  const std::uint32_t part = (lane.rows + lane.running_rows + parts - 1) / parts;
+  const std::uint32_t part = (lane.load_rows + parts - 1) / parts;
   return part < rows ? table.smallest_good_rows(part, rows) : rows;
 }
 

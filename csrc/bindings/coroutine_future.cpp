@@ -5,6 +5,7 @@
 #include "bindings/event_loop.h"
 #include "bindings/loop_port.h"
 #include "bindings/raised.h"
+#include "bindings/task_wakeup.h"
 
 namespace inferkit {
 namespace {
@@ -20,7 +21,10 @@ bool call_in(PyObject* context, PyObject* callback, RunCoroutine* coroutine) {
     PyErr_Clear();
     return event_loop::call_soon(coroutine->port->loop(), callback, object_of(coroutine), context);
   }
-  const Ref done = Ref::steal(PyObject_CallOneArg(callback, object_of(coroutine)));
+  // A cancelled one must be thrown into: its task learns that from the coroutine's result().
+  PyObject* argument =
+      coroutine->cancelled ? object_of(coroutine) : wakeup_argument(callback, object_of(coroutine));
+  const Ref done = Ref::steal(PyObject_CallOneArg(callback, argument));
   const RaisedAside aside;
   if (PyContext_Exit(context) < 0) PyErr_WriteUnraisable(context);
   return static_cast<bool>(done);

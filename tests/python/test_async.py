@@ -176,6 +176,23 @@ def test_a_second_awaiter_is_refused_and_the_first_served() -> None:
         check_balance(session)
 
 
+def test_a_done_callback_gets_the_coroutine_itself() -> None:
+    async def main(session: inferkit.Session) -> None:
+        coroutine = session.run_async(rounds(200))
+        task = asyncio.create_task(coroutine)
+        await asyncio.sleep(0)
+        seen: list[object] = []
+        coroutine.add_done_callback(seen.append)
+        coroutine.add_done_callback(task.set_name)  # in C and a task's own, but no wake-up
+        assert (await task)["y"][0, 0] == 200
+        assert seen == [coroutine]
+        assert task.get_name() == str(coroutine)
+
+    with one_at_a_time() as session:
+        asyncio.run(main(session))
+        check_balance(session)
+
+
 def test_outside_of_a_loop_it_says_what_to_use(cheap: inferkit.Session) -> None:
     with pytest.raises(RuntimeError, match=r"event loop.*run\(\) or submit\(\)"):
         cheap.run_async(X).send(None)

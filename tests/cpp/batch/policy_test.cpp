@@ -82,13 +82,14 @@ TEST_CASE("decide: beside a running batch it leaves a part for when the callers 
   const LatencyTable table = linear(100 * kMicrosecond, 100 * kMicrosecond);
   constexpr BatchLimits kTwo{.preferred_rows = 48, .instances = 2};
   LaneState lane = lane_of(32, table);
-  lane.running_rows = 32;
+  lane.running = true;
+  lane.load_rows = 64;
   CHECK(decide_one(lane, kTwo).rows == 24);  // the next measured size from a third of 64
+  lane.load_rows = 48;
   lane.rows = 40;
-  lane.running_rows = 8;
-  CHECK(decide_one(lane, kTwo).rows == 16);  // a row costs 4 % more than in 40: next to nothing
+  CHECK(decide_one(lane, kTwo).rows == 16);  // a row costs 4 % more than in 40: worth it
+  lane.load_rows = 44;
   lane.rows = 12;
-  lane.running_rows = 32;
   CHECK(decide_one(lane, kTwo).rows == 12);  // less than a third is there
   lane.rows = 32;
   lane.head_rows = 30;
@@ -100,9 +101,10 @@ TEST_CASE(
   constexpr BatchLimits kTwo{.preferred_rows = 64, .instances = 2};
   const LatencyTable cheap = linear(100 * kMicrosecond, 100 * kMicrosecond);
   CHECK(decide_one(lane_of(32, cheap), kTwo).rows == 32);
-  const LatencyTable dear = linear(1000 * kMicrosecond, 100 * kMicrosecond);
+  const LatencyTable dear = linear(3000 * kMicrosecond, 100 * kMicrosecond);
   LaneState lane = lane_of(32, dear);
-  lane.running_rows = 32;
+  lane.running = true;
+  lane.load_rows = 64;
   CHECK(decide_one(lane, kTwo).rows == 32);
   lane.latency = &kUnmeasured;
   CHECK(decide_one(lane, kTwo).rows == 32);
