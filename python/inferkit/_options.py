@@ -5,8 +5,9 @@ import numbers
 import operator
 import os
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NoReturn, TypeAlias, TypedDict
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any, Literal, NoReturn, ParamSpec, TypeAlias, TypedDict
 
 from ._core import option_ranges
 from .errors import InvalidInputError, ModelLoadError
@@ -37,11 +38,27 @@ class SessionOptions(TypedDict, total=False):
     name: str | None
 
 
+Arguments = ParamSpec("Arguments")
+
 _CPU = "CPUExecutionProvider"
 _CUDA = "CUDAExecutionProvider"
 # The core's own table of options; threads are ONNX Runtime's.
 _MOST = {"threads": 1024, **{name: most for name, (_, most) in option_ranges().items()}}
 _DEVICE = re.compile(r"auto|cpu|cuda(?::(?P<number>\d+))?")
+
+
+def names_unknown_options(init: Callable[Arguments, None]) -> Callable[Arguments, None]:
+    """Decorate ``Session.__init__``: an unknown option's TypeError tells the known ones."""
+
+    @wraps(init)
+    def checked(*args: Arguments.args, **options: Arguments.kwargs) -> None:
+        for name in options:
+            if name != "model" and name not in SessionOptions.__annotations__:
+                known = ", ".join(SessionOptions.__annotations__)
+                raise TypeError(f"Session() got an unknown option {name!r}; expected {known}")
+        init(*args, **options)
+
+    return checked
 
 
 def check_model(model: Model) -> dict[str, Any]:

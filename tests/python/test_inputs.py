@@ -290,6 +290,13 @@ def test_other_names_and_shapes_are_refused(
         assert word in str(caught.value)
 
 
+def test_a_rank_that_the_model_does_not_tell() -> None:
+    with inferkit.Session(onnx_models.identity(shape=())) as session:
+        assert session.run({"x": np.float32(3)})["y"] == 3
+        with pytest.raises(inferkit.InvalidInputError, match=r"\[\], got.*\[4, 3\].*or no rank"):
+            session.run({"x": X})
+
+
 def test_rows_must_agree(three: inferkit.Session, nothing_queued: NothingQueued) -> None:
     feeds = {"left": X, "right": X[:2], "count": np.arange(4)}
     with nothing_queued(three):

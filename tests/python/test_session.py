@@ -98,6 +98,17 @@ def test_options_of_open_are_those_of_the_constructor() -> None:
     assert constructor == SessionOptions.__annotations__.keys()
 
 
+def test_an_unknown_option_is_told_the_known_ones() -> None:
+    every = ", ".join(SessionOptions.__annotations__)
+    for wrong in ("max_batchsize", "path", "self"):
+        with pytest.raises(TypeError, match=rf"unknown option '{wrong}'; expected {every}$"):
+            inferkit.Session("missing.onnx", **{wrong: 1})  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="unknown option 'max_batchsize'; expected max_batch_size"):
+        asyncio.run(inferkit.Session.open("missing.onnx", max_batchsize=1))  # type: ignore[call-arg]
+    with pytest.raises(inferkit.ModelLoadError):
+        inferkit.Session(model="missing.onnx")
+
+
 # ---- map ------------------------------------------------------------------------------------
 def test_map_keeps_the_order() -> None:
     with inferkit.Session(onnx_models.identity()) as session:
