@@ -344,6 +344,7 @@ def test_a_forked_child_does_not_wait_for_the_parents_answer() -> None:
                     wait()
                 except inferkit.ForkedSessionError as error:
                     assert "parent" in str(error)
+            assert not pending.cancel()  # not the child's to take back
             print(done.result()["y"][0, 0], flush=True)
             os._exit(0)
         assert os.waitpid(child, 0)[1] == 0
@@ -351,6 +352,28 @@ def test_a_forked_child_does_not_wait_for_the_parents_answer() -> None:
         session.close()
     """
     assert run_program(program) == (0, "0.0\n20000.0\n", "")
+
+
+@pytest.mark.parametrize("used", [False, True])
+def test_nothing_is_submitted_once_the_interpreter_leaves(used: bool) -> None:
+    program = f"""
+        import atexit
+        def late():
+            with inferkit.Session(onnx_models.slow_on_demand()) as session:
+                print(session.run(x)["y"][0, 0])
+                try:
+                    session.submit(x)
+                except RuntimeError as error:
+                    print(error)
+                print(session.stats().accepted)
+        atexit.register(late)  # first in, last out: after inferkit's own
+        import onnx_models, inferkit, numpy as np
+        x = np.zeros((1, 1), np.float32)
+        with inferkit.Session(onnx_models.slow_on_demand()) as session:
+            session.{"submit(x).result" if used else "close"}()
+    """
+    told = "the interpreter is shutting down: nobody could be told the answer"
+    assert run_program(program) == (0, f"0.0\n{told}\n1\n", "")
 
 
 def test_the_notifier_starts_with_the_first_submit() -> None:

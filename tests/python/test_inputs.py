@@ -249,6 +249,18 @@ def test_an_object_that_takes_the_feeds_away(three: inferkit.Session) -> None:
     assert three.run(feeds)["total"].tolist() == [[2, 2, 2]]
 
 
+def test_an_object_that_resizes_an_earlier_feed(three: inferkit.Session) -> None:
+    left = np.ones((4, 3), np.float32)
+
+    def shrink() -> NDArray[Any]:
+        left.resize((1, 3), refcheck=False)
+        return np.ones((4, 3), np.float32)
+
+    feeds = {"left": left, "right": ArrayLike(shrink), "count": np.arange(4)}
+    with pytest.raises(inferkit.InvalidInputError, match=r"expected 1 rows as in input 'left'"):
+        three.run(feeds)
+
+
 # ---- arrays that do not fit -----------------------------------------------------------------
 @pytest.mark.parametrize(
     "dtype",

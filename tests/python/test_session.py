@@ -503,6 +503,27 @@ old, new = Noisy(onnx_models.mlp_a(), name="old"), Noisy(onnx_models.mlp_a(), na
     assert done.stderr == ""
 
 
+def test_a_close_that_fails_at_exit_keeps_no_other_open() -> None:
+    done = python(
+        """
+class Failing(inferkit.Session):
+    def close(self, *args, **kwargs):
+        raise ValueError("on purpose")
+
+class Noisy(inferkit.Session):
+    def close(self, *args, **kwargs):
+        super().close(*args, **kwargs)
+        print("closed", self.closed)
+
+old, new = Noisy(onnx_models.mlp_a()), Failing(onnx_models.mlp_a())
+print(old.submit(row).result()["y"].shape)
+"""
+    )
+    assert done.returncode == 0
+    assert done.stdout.split("\n")[:2] == ["(1, 1)", "closed True"]
+    assert "ValueError: on purpose" in done.stderr
+
+
 def test_rows_whose_number_names_another_axis_are_not_batched() -> None:
     with inferkit.Session(onnx_models.square(), instances=1) as session:
         assert "is dimension 1 of" in session.explain()
