@@ -1,6 +1,7 @@
 """``python -m benchmarks.builds before=DIR after=DIR``: builds of inferkit against each other.
 
-DIR holds a build: ``pip install --no-deps --target DIR <wheel>``.
+DIR holds a build: ``pip install --no-deps --target DIR <wheel>``. It must come before every other
+inferkit, an editable install included.
 
 Every process has its own luck: where its memory lies, what its warm-up measured. So every epoch
 starts one process per build, and one for the greedy worker; they take turns for some short windows,
@@ -8,6 +9,7 @@ only one of them busy at a time. An epoch's ratio is that of the geometric means
 """
 
 import argparse
+import hashlib
 import json
 import math
 import os
@@ -38,17 +40,22 @@ def main() -> None:
     parser.add_argument("--callers", type=int, default=64)
     parser.add_argument("--kind", default="asyncio", choices=DRIVES)
     parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=8, help="windows per epoch and process")
+    parser.add_argument("--rounds", type=int, default=9, help="windows per epoch and process")
     parser.add_argument("--window", type=float, default=0.15, help="seconds each")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     parser.add_argument("--serve", choices=(GREEDY, "inferkit"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve:
         _serve(arguments)
-    elif not arguments.builds or not all("=" in build for build in arguments.builds):
-        parser.error("name at least one build, as NAME=DIR")
+    elif not _are_distinct(arguments.builds):
+        parser.error("name at least one build, as NAME=DIR, each by its own name")
     else:
         print(f"  -> {_compare(arguments).write(arguments.out)}")
+
+
+def _are_distinct(builds: list[str]) -> bool:
+    names = {GREEDY, *(build.partition("=")[0] for build in builds)}
+    return 1 + len(builds) == len(names) > 1 and all("=" in build for build in builds)
 
 
 def _serve(arguments: argparse.Namespace) -> None:
@@ -67,8 +74,13 @@ def _serve(arguments: argparse.Namespace) -> None:
 def _peer(name: str, path: str, kind: str) -> Peer:
     if name == GREEDY:
         return GreedyWorker(path, machine.cores())
+    import inferkit
+
     from benchmarks.peers.ours import OursAsyncio, OursThreads  # of the build under test
 
+    folder = Path(os.environ["PYTHONPATH"]).resolve()
+    if folder not in Path(inferkit.__file__).resolve().parents:
+        raise RuntimeError(f"imported {inferkit.__file__}, which does not lie in {folder}")
     return (OursAsyncio if kind == "asyncio" else OursThreads)(path)
 
 
@@ -106,7 +118,11 @@ def _compare(arguments: argparse.Namespace) -> Record:
     builds: dict[str, str | None] = dict(build.split("=", 1) for build in arguments.builds)
     builds[GREEDY] = None
     setting = {"model": arguments.model, "callers": arguments.callers, "kind": arguments.kind}
-    record = Record("builds", setting | {"rounds": arguments.rounds, "window_s": arguments.window})
+    hashes = {name: _hash_of(folder) for name, folder in builds.items() if folder}
+    record = Record(
+        f"builds_{arguments.model}_{arguments.kind}_{arguments.callers}",
+        setting | {"rounds": arguments.rounds, "window_s": arguments.window, "sha256": hashes},
+    )
     rates: dict[str, list[float]] = {name: [] for name in builds}
     for epoch in range(arguments.epochs):
         processes = [_Process(name, folder, arguments) for name, folder in builds.items()]
@@ -117,6 +133,12 @@ def _compare(arguments: argparse.Namespace) -> Record:
     for name, logs in rates.items():
         _print_against(name, logs, rates)
     return record
+
+
+def _hash_of(folder: str) -> str:
+    """Of the build's extension: which one was measured."""
+    (extension,) = Path(folder, "inferkit").glob("_core.*.so")
+    return hashlib.sha256(extension.read_bytes()).hexdigest()
 
 
 def _take_turns(processes: list[_Process], rounds: int) -> dict[str, list[dict[str, Any]]]:
@@ -139,7 +161,8 @@ def _print_against(name: str, logs: list[float], rates: dict[str, list[float]]) 
         if other != name:
             each = [ours - rival for ours, rival in zip(logs, theirs, strict=True)]
             error = stdev(each) / math.sqrt(len(each)) if len(each) > 1 else math.nan
-            line += f"   / {other}: {math.exp(mean(each)):.3f} +- {error:.3f}"
+            ratio = math.exp(mean(each))
+            line += f"   / {other}: {ratio:.3f} +- {ratio * error:.3f}"
     print(line)
 
 

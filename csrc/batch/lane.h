@@ -71,7 +71,7 @@ class Lane {
     return request;
   }
 
-  // Before each batch is taken: what is asked for at once fades within some twenty batches.
+  // Before each batch is taken: the load fades by an eighth with every one.
   void note_load() noexcept {
     load_rows_ = std::max(rows_ + running_rows, load_rows_ - (load_rows_ + 7) / 8);
   }
@@ -117,7 +117,7 @@ class Lane {
     LaneState state;
     state.rows = rows_;
     state.load_rows = std::max(load_rows_, rows_ + running_rows);
-    state.running = running_rows != 0;
+    state.running = running != 0;
     state.latency = &latency;
     state.quiet = quiet_;
     state.arrival_gap = arrivals_ < 2 ? kNever : static_cast<DurationNs>(gap_);

@@ -47,11 +47,11 @@ void check_one(const Signature& signature, std::size_t index, const TensorView& 
   if (input.dtype != spec.dtype) mismatch(spec, batched, input, " (wrong dtype)");
   if (input.shape.rank() != spec.shape.rank()) {
     const bool row = batched && input.shape.rank() + 1 == spec.shape.rank();
+    if (row) mismatch(spec, batched, input, " (wrong rank; pass one row as x[None])");
+    // ONNX Runtime reports an undeclared rank as 0.
+    const bool unknown = spec.shape.rank() == 0;
     mismatch(spec, batched, input,
-             row ? " (wrong rank; pass one row as x[None])"
-             // ONNX Runtime tells both alike.
-             : spec.shape.rank() == 0 ? " (wrong rank; the model declares a scalar, or no rank)"
-                                      : " (wrong rank)");
+             unknown ? " (wrong rank; the model declares a scalar, or no rank)" : " (wrong rank)");
   }
   for (std::size_t axis = batched ? 1 : 0; axis < spec.shape.rank(); ++axis) {
     if (spec.shape[axis] >= 0 && spec.shape[axis] != input.shape[axis]) {

@@ -217,8 +217,6 @@ PyMethodDef kMethods[] = {
     {"send", send, METH_O, "send(self, value: None) -> object"},
     {"throw", method(throw_in), METH_FASTCALL, "throw(self, exception: BaseException) -> object"},
     {"close", close, METH_NOARGS, "close(self) -> None"},
-    {"get_loop", coroutine_future::get_loop, METH_NOARGS,
-     "get_loop(self) -> asyncio.AbstractEventLoop"},
     {"add_done_callback", method(coroutine_future::add_done_callback),
      METH_FASTCALL | METH_KEYWORDS,
      "add_done_callback(self, callback: object, *, context: object = None) -> None"},
@@ -236,6 +234,7 @@ PyMethodDef kMethods[] = {
 PyGetSetDef kProperties[] = {
     {"_asyncio_future_blocking", coroutine_future::get_blocking, coroutine_future::set_blocking,
      nullptr, nullptr},
+    {"_loop", coroutine_future::get_loop, nullptr, nullptr, nullptr},
     {"__name__", get_name, nullptr, nullptr, const_cast<char*>(kName)},
     {"__qualname__", get_name, nullptr, nullptr, const_cast<char*>(kQualifiedName)},
     {"cr_running", get_running, nullptr, nullptr, nullptr},

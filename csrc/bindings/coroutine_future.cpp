@@ -21,9 +21,11 @@ bool call_in(PyObject* context, PyObject* callback, RunCoroutine* coroutine) {
     PyErr_Clear();
     return event_loop::call_soon(coroutine->port->loop(), callback, object_of(coroutine), context);
   }
-  // A cancelled one must be thrown into: its task learns that from the coroutine's result().
-  PyObject* argument =
-      coroutine->cancelled ? object_of(coroutine) : wakeup_argument(callback, object_of(coroutine));
+  // An error is thrown in by the task, which learns of it from the coroutine's result().
+  const EngineRequest* request = coroutine->request;
+  const bool good = request != nullptr && request->state() == RequestState::done;
+  PyObject* self = object_of(coroutine);
+  PyObject* argument = good ? wakeup_argument(callback, self) : self;
   const Ref done = Ref::steal(PyObject_CallOneArg(callback, argument));
   const RaisedAside aside;
   if (PyContext_Exit(context) < 0) PyErr_WriteUnraisable(context);
@@ -146,7 +148,8 @@ int set_blocking(PyObject* self, PyObject* value, void* /*unused*/) {
   return 0;
 }
 
-PyObject* get_loop(PyObject* self, PyObject* /*unused*/) {
+// asyncio asks for get_loop() first and then for this; an attribute spares it a bound method.
+PyObject* get_loop(PyObject* self, void* /*unused*/) {
   const RunCoroutine* coroutine = coroutine_of(self);
   PyObject* loop = coroutine->port == nullptr ? nullptr : coroutine->port->loop();
   if (loop != nullptr) return Py_NewRef(loop);

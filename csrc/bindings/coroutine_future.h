@@ -17,7 +17,7 @@ void resume_soon(RunCoroutine* coroutine);
 namespace coroutine_future {
 PyObject* get_blocking(PyObject* self, void* unused);
 int set_blocking(PyObject* self, PyObject* value, void* unused);
-PyObject* get_loop(PyObject* self, PyObject* unused);
+PyObject* get_loop(PyObject* self, void* unused);
 PyObject* add_done_callback(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
                             PyObject* kwnames);
 PyObject* remove_done_callback(PyObject* self, PyObject* callback);

@@ -180,14 +180,24 @@ bool Feeds::read(SessionObject* session, PyObject* feeds) {
   if (!collect(session, feeds)) return false;
   const SessionFacts& facts = *session->facts;
   bool plain = true;
+  bool final = true;  // nothing below would change a view
+  bytes_ = 0;
   for (std::size_t i = 0; i < count_; ++i) {
     PyObject* info = PyTuple_GET_ITEM(facts.input_infos.get(), static_cast<Py_ssize_t>(i));
-    arrays()[i] = as_array(arrays()[i].get(), info, facts.inputs[i].typenum);
-    if (!arrays()[i]) return false;
-    plain = plain && is_plain(array_of(arrays()[i].get()));
+    Ref array = as_array(arrays()[i].get(), info, facts.inputs[i].typenum);
+    if (!array) return false;
+    plain = plain && is_plain(array_of(array.get()));
+    final = final && array.get() == arrays()[i].get() && facts.inputs[i].dtype != DType::boolean;
+    arrays()[i] = std::move(array);
     views()[i] = view_of(array_of(arrays()[i].get()), facts.inputs[i].dtype);
+    bytes_ += static_cast<std::size_t>(PyArray_NBYTES(array_of(arrays()[i].get())));
   }
-  if (!plain && !check_shapes(session)) return false;
+  if (plain && final) return true;
+  return (plain || check_shapes(session)) && settle(facts);
+}
+
+// Copies what is not as the model takes it.
+bool Feeds::settle(const SessionFacts& facts) {
   bytes_ = 0;
   for (std::size_t i = 0; i < count_; ++i) {
     Ref& array = arrays()[i];

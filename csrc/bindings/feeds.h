@@ -41,6 +41,7 @@ class Feeds {
  private:
   [[nodiscard]] bool collect(SessionObject* session, PyObject* feeds);
   [[nodiscard]] bool check_shapes(SessionObject* session);
+  [[nodiscard]] bool settle(const SessionFacts& facts);
 
   static constexpr std::size_t kInline = 8;  // models with more inputs pay an allocation
   [[nodiscard]] Ref* arrays() noexcept {

@@ -5,10 +5,10 @@
 
 namespace inferkit {
 
-// What to call `callback` with once `future` is done. The wake-up of a task asks its argument for
-// the result, drops that and resumes the coroutine. Where the coroutine knows its answer by itself,
-// a finished asyncio.Future says the same without a Python call (a tenth of what the loop executes
-// per request). Any other callback gets the future that it was added to.
+// What to call `callback` with once `future` has a result and no error. The wake-up of a task asks
+// its argument for the result, drops that and resumes the coroutine, which returns the answer by
+// itself. A finished asyncio.Future of asyncio's own says the same without a method call (a tenth
+// of what the loop executes per request). Any other callback gets the future it was added to.
 // Threads: with the GIL. Borrowed. May run Python code; leaves no exception.
 [[nodiscard]] PyObject* wakeup_argument(PyObject* callback, PyObject* future);
 

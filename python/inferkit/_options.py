@@ -38,7 +38,7 @@ class SessionOptions(TypedDict, total=False):
     name: str | None
 
 
-Arguments = ParamSpec("Arguments")
+_Arguments = ParamSpec("_Arguments")
 
 _CPU = "CPUExecutionProvider"
 _CUDA = "CUDAExecutionProvider"
@@ -47,11 +47,11 @@ _MOST = {"threads": 1024, **{name: most for name, (_, most) in option_ranges().i
 _DEVICE = re.compile(r"auto|cpu|cuda(?::(?P<number>\d+))?")
 
 
-def names_unknown_options(init: Callable[Arguments, None]) -> Callable[Arguments, None]:
+def refuses_unknown_options(init: Callable[_Arguments, None]) -> Callable[_Arguments, None]:
     """Decorate ``Session.__init__``: an unknown option's TypeError tells the known ones."""
 
     @wraps(init)
-    def checked(*args: Arguments.args, **options: Arguments.kwargs) -> None:
+    def checked(*args: _Arguments.args, **options: _Arguments.kwargs) -> None:
         for name in options:
             if name != "model" and name not in SessionOptions.__annotations__:
                 known = ", ".join(SessionOptions.__annotations__)

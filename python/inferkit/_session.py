@@ -19,7 +19,7 @@ from ._options import (
     check_model,
     check_options,
     default_name,
-    names_unknown_options,
+    refuses_unknown_options,
 )
 from .errors import InferkitError, SessionClosedError
 
@@ -70,7 +70,7 @@ class Session(_core.SessionCore):
 
     __module__ = "inferkit"
 
-    @names_unknown_options
+    @refuses_unknown_options
     def __init__(
         self,
         model: Model,

@@ -193,6 +193,35 @@ def test_a_done_callback_gets_the_coroutine_itself() -> None:
         check_balance(session)
 
 
+def test_asyncio_calls_its_parts_as_the_fast_path_expects() -> None:
+    class Asked:
+        _asyncio_future_blocking = True
+
+        def __init__(self) -> None:
+            self._loop = asyncio.get_running_loop()  # there is no get_loop()
+
+        def add_done_callback(self, callback: Any, *, context: object) -> None:
+            names.append((type(callback.__self__), callback.__name__))
+            self._loop.call_soon(callback, self)
+
+        def result(self) -> None: ...
+
+        def __await__(self) -> Iterator[Any]:
+            yield self
+
+    async def main() -> None:
+        await Asked()
+
+    names: list[object] = []
+    asyncio.run(main())
+    assert names == [(asyncio.Task, "task_wakeup")]
+    native = [asyncio.Task, asyncio.Future]
+    assert [f"{kind.__module__}.{kind.__name__}" for kind in native] == [
+        "_asyncio.Task",
+        "_asyncio.Future",
+    ]
+
+
 def test_outside_of_a_loop_it_says_what_to_use(cheap: inferkit.Session) -> None:
     with pytest.raises(RuntimeError, match=r"event loop.*run\(\) or submit\(\)"):
         cheap.run_async(X).send(None)

@@ -49,6 +49,26 @@ TEST_CASE("lane: highest priority, then earliest deadline, then first come") {
   CHECK(lane.empty());
 }
 
+TEST_CASE("lane: the load is the most rows queued and running of late, and fades") {
+  Records records;
+  TestLane lane(*records.make());
+  lane.running = 1;
+  lane.running_rows = 8;
+  std::uint64_t sequence = 0;
+  for (int i = 0; i < 56; ++i) lane.push(records.make(), sequence++);
+  CHECK(lane.state(false).load_rows == 64);
+  lane.note_load();
+  CHECK(pop_all(lane).size() == 56);
+  lane.push(records.make(), sequence++);
+  CHECK(lane.state(false).running);
+  for (const std::uint32_t expected : {64U, 56U, 49U, 42U}) {
+    CHECK(lane.state(false).load_rows == expected);
+    lane.note_load();
+  }
+  for (int batch = 0; batch < 20; ++batch) lane.note_load();
+  CHECK(lane.state(false).load_rows == 9);  // what is there now
+}
+
 TEST_CASE("lane: a batch takes the first whatever its size, and no one who does not fit") {
   Records records;
   TestLane lane(*records.make());

@@ -75,8 +75,7 @@ TEST_CASE("decide: requests without rows run too") {
   CHECK(decision.kind == Kind::run);
 }
 
-// --- keeping every instance busy
-// -------------------------------------------------------------------
+// --- keeping every instance busy ----------------------------------------------------------------
 
 TEST_CASE("decide: beside a running batch it leaves a part for when the callers come back") {
   const LatencyTable table = linear(100 * kMicrosecond, 100 * kMicrosecond);
@@ -88,6 +87,11 @@ TEST_CASE("decide: beside a running batch it leaves a part for when the callers 
   lane.load_rows = 48;
   lane.rows = 40;
   CHECK(decide_one(lane, kTwo).rows == 16);  // a row costs 4 % more than in 40: worth it
+  const LatencyTable costly = linear(1000 * kMicrosecond, 100 * kMicrosecond);
+  LaneState cut = lane_of(48, costly);
+  cut.running = true;
+  cut.load_rows = 72;  // a row costs 9 % more in 32 than in 48, and 17 % more in 24
+  CHECK(decide_one(cut, kTwo).rows == 32);
   lane.load_rows = 44;
   lane.rows = 12;
   CHECK(decide_one(lane, kTwo).rows == 12);  // less than a third is there

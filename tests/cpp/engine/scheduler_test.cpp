@@ -130,6 +130,27 @@ TEST_CASE("scheduler: a sleeper who could miss its deadline by running is spared
   CHECK(Desk::word_of(easy) == WaitWord::lead);
 }
 
+TEST_CASE("scheduler: a part of the load, those included whose answers are on their way") {
+  Desk desk({.max_rows = 64, .preferred_rows = 64, .instances = 2});
+  LatencyTable table;
+  for (const std::uint32_t rows : {1, 8, 12, 16, 24, 32, 48}) {
+    table.record(rows, (1 + rows) * 100 * kMicrosecond);
+  }
+  desk.scheduler.seed(table, 8);
+  CountingSink sink;
+  const auto rows_of_next = [&] {
+    const int lease = desk.ring_as_runner();
+    REQUIRE(lease != kNoLease);
+    return desk.scheduler.batch(lease).rows;
+  };
+  static_cast<void>(desk.queue_many(48, {.sink = &sink}));
+  CHECK(rows_of_next() == 24);  // half of them: both instances are free
+  CHECK(rows_of_next() == 16);  // a third
+  desk.answer(0);
+  static_cast<void>(desk.queue_many(12, {.sink = &sink}));  // half of those who were answered
+  CHECK(rows_of_next() == 16);
+}
+
 TEST_CASE("scheduler: every free instance gets a batch at once") {
   Desk desk({.max_rows = 64, .preferred_rows = 2, .instances = 3});
   const Members queued = desk.queue_many(5, {});
