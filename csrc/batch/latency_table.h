@@ -40,8 +40,9 @@ class LatencyTable {
   [[nodiscard]] std::uint32_t smallest_good_rows(std::uint32_t least,
                                                  std::uint32_t most) const noexcept;
 
-  // What handing out one batch costs beside the run (measured on the native path).
-  static constexpr DurationNs kDispatch = 3 * kMicrosecond;
+  // What a batch costs beside its run: most of it is to wake whoever waits for the answers, on
+  // caches that the run has emptied (measured with an event loop: 24 us).
+  static constexpr DurationNs kDispatch = 20 * kMicrosecond;
   static constexpr double kOutlier = 4.0;
   static constexpr double kNoLoss = 1.06;  // a time per row not worth a different batch
   static constexpr double kNoise = 1.02;   // a time per row that counts as the least

@@ -15,7 +15,7 @@ constexpr DurationNs kLeastTime = 250 * kMillisecond;
 constexpr std::size_t kCheckRows = 4;
 constexpr DurationNs kLeastGain = 10 * kMicrosecond;
 constexpr DurationNs kMeasureTime = 60 * kMillisecond;
-constexpr int kWantedRounds = 8;
+constexpr int kWantedRounds = 12;
 constexpr int kMostRounds = 51;
 
 // Empty when every output has the declared shape for so many rows.
@@ -108,9 +108,10 @@ class SizeTimer {
   template <class Visit>
   void each(Visit&& visit) {
     for (Size& size : sizes_) {
-      // The lower quartile: a run that lost its core is no sign of the model.
+      // The median: a run that lost its core, or was spared what the others suffered, is no sign
+      // of the model.
       const auto typical =
-          size.shares.begin() + static_cast<std::ptrdiff_t>(size.shares.size() / 4);
+          size.shares.begin() + static_cast<std::ptrdiff_t>(size.shares.size() / 2);
       std::nth_element(size.shares.begin(), typical, size.shares.end());
       const auto took = std::llround(*typical * static_cast<double>(fastest_));
       visit(size.rows, std::max<DurationNs>(1, took));
