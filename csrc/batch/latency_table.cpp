@@ -99,13 +99,15 @@ std::uint32_t LatencyTable::cheapest_rows(std::uint32_t limit) const noexcept {
     return true;
   });
   // Whoever asks for one row alone is served soonest by one row. Among batches the loss counts, for
-  // this size is what a full queue is cut into.
-  std::uint32_t best = limit;
+  // this size is what a full queue is cut into: where they are short the largest is taken, so that
+  // a size which noise made look cheap does not keep all others small.
+  std::uint32_t best = 0;
   each_measured([&](const Bucket& bucket, std::uint32_t size) {
     const double tolerance = size == 1 ? kNoLoss : kNoise;
     if (per_row(bucket.mean, bucket.rows) > tolerance * least) return true;
+    if (best != 0 && bucket.mean > static_cast<double>(kShortRun)) return false;
     best = std::min(limit, &bucket == last ? std::max(size, extrapolated_rows(limit)) : size);
-    return false;
+    return size != 1;
   });
   return best;
 }

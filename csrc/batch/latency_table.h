@@ -31,8 +31,8 @@ class LatencyTable {
   [[nodiscard]] DurationNs fixed_cost() const noexcept;
 
   // The smallest size up to `limit` whose measured time per row, a batch's own dispatch cost
-  // included, is the least or next to it. 1 where batching loses or gains next to nothing; `limit`
-  // when nothing says otherwise.
+  // included, is the least or next to it; the largest of those that are no longer than kShortRun. 1
+  // where batching loses or gains next to nothing; `limit` when nothing says otherwise.
   [[nodiscard]] std::uint32_t cheapest_rows(std::uint32_t limit) const noexcept;
 
   // The smallest among the measured sizes from `least` to `most`, and `most` itself, whose expected
@@ -46,6 +46,8 @@ class LatencyTable {
   static constexpr double kOutlier = 4.0;
   static constexpr double kNoLoss = 1.06;  // a time per row not worth a different batch
   static constexpr double kNoise = 1.02;   // a time per row that counts as the least
+  // A batch that delays nobody noticeably.
+  static constexpr DurationNs kShortRun = 4 * kMillisecond;
   // A part that keeps all instances busy is worth this much per row (docs/adr/0008).
   static constexpr double kPartLoss = 1.12;
 

@@ -122,9 +122,15 @@ TEST_CASE("latency_table: of sizes that cost next to the same, the smallest") {
   });
   CHECK(flat.cheapest_rows(64) == 32);
   const LatencyTable blocks = measured(64, [](std::uint32_t rows) {  // 4 % are no noise
-    return rows <= 8 ? 60'000 * rows : rows <= 16 ? 47'000 * rows : 45'000 * rows;
+    return rows <= 8 ? 600'000 * rows : rows <= 16 ? 470'000 * rows : 450'000 * rows;
   });
   CHECK(blocks.cheapest_rows(64) == 32);
+}
+
+TEST_CASE("latency_table: of short batches that cost next to the same, the largest") {
+  LatencyTable noisy = measured(64, [](std::uint32_t rows) { return 300'000 + 20'000 * rows; });
+  noisy.record(12, 12 * 25'000);  // 12 rows were lucky: as cheap per row as 64
+  CHECK(noisy.cheapest_rows(64) == 64);
 }
 
 TEST_CASE("latency_table: the bottom of a valley") {
