@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "bindings/coroutine_future.h"
+#include "bindings/coroutine_memory.h"
 #include "bindings/coroutine_start.h"
 #include "bindings/raised.h"
 
@@ -183,7 +184,7 @@ void dealloc(PyObject* self) {
   delete coroutine->feeds;
   std::destroy_at(&coroutine->outputs);
   Py_XDECREF(object_of(coroutine->session));
-  type->tp_free(self);
+  coroutine_memory::give_back(self);
   Py_DECREF(type);
 }
 
@@ -217,9 +218,9 @@ PyMethodDef kMethods[] = {
     {"send", send, METH_O, "send(self, value: None) -> object"},
     {"throw", method(throw_in), METH_FASTCALL, "throw(self, exception: BaseException) -> object"},
     {"close", close, METH_NOARGS, "close(self) -> None"},
-    {"add_done_callback", method(coroutine_future::add_done_callback),
-     METH_FASTCALL | METH_KEYWORDS,
-     "add_done_callback(self, callback: object, *, context: object = None) -> None"},
+    coroutine_future::kAddDoneCallback,
+    {"get_loop", coroutine_future::get_loop, METH_NOARGS,
+     "get_loop(self) -> asyncio.AbstractEventLoop"},
     {"remove_done_callback", coroutine_future::remove_done_callback, METH_O,
      "remove_done_callback(self, callback: object) -> int"},
     {"cancel", method(coroutine_future::cancel), METH_FASTCALL | METH_KEYWORDS,
@@ -234,7 +235,6 @@ PyMethodDef kMethods[] = {
 PyGetSetDef kProperties[] = {
     {"_asyncio_future_blocking", coroutine_future::get_blocking, coroutine_future::set_blocking,
      nullptr, nullptr},
-    {"_loop", coroutine_future::get_loop, nullptr, nullptr, nullptr},
     {"__name__", get_name, nullptr, nullptr, const_cast<char*>(kName)},
     {"__qualname__", get_name, nullptr, nullptr, const_cast<char*>(kQualifiedName)},
     {"cr_running", get_running, nullptr, nullptr, nullptr},
@@ -260,6 +260,8 @@ PyType_Slot kSlots[] = {{Py_tp_doc, const_cast<char*>(kDoc)},
                         {Py_tp_repr, reinterpret_cast<void*>(repr)},
                         {Py_tp_iter, reinterpret_cast<void*>(PyObject_SelfIter)},
                         {Py_tp_iternext, reinterpret_cast<void*>(iternext)},
+                        {Py_tp_getattro, reinterpret_cast<void*>(coroutine_future::getattro)},
+                        {Py_tp_setattro, reinterpret_cast<void*>(coroutine_future::setattro)},
                         {Py_am_await, reinterpret_cast<void*>(await)},
                         {Py_am_send, reinterpret_cast<void*>(am_send)},
                         {Py_tp_methods, kMethods},
@@ -274,6 +276,7 @@ PyType_Spec kSpec = {"inferkit._core.RunCoroutine", sizeof(RunCoroutine), 0,
 }  // namespace
 
 bool add_coroutine(PyObject* module) {
+  if (!coroutine_future::intern_names()) return false;
   the_type = reinterpret_cast<PyTypeObject*>(PyType_FromModuleAndSpec(module, &kSpec, nullptr));
   if (the_type == nullptr || PyModule_AddType(module, the_type) < 0) return false;
   const Ref abc = Ref::steal(PyImport_ImportModule("collections.abc"));
@@ -282,7 +285,7 @@ bool add_coroutine(PyObject* module) {
 }
 
 RunCoroutine* new_coroutine(SessionObject* session) {
-  RunCoroutine* coroutine = coroutine_of(the_type->tp_alloc(the_type, 0));
+  RunCoroutine* coroutine = coroutine_of(coroutine_memory::take(the_type));
   if (coroutine == nullptr) return nullptr;
   Py_INCREF(object_of(session));
   coroutine->session = session;

@@ -96,6 +96,10 @@ bool refuse_unless_done(RunCoroutine* coroutine) {
   return false;
 }
 
+PyObject* the_blocking = nullptr;  // interned, as asyncio's own names are
+PyObject* the_loop_getter = nullptr;
+PyObject* the_callback_adder = nullptr;
+
 bool append_callback(RunCoroutine* coroutine, PyObject* callback, Ref context) {
   if (coroutine->callback == nullptr && coroutine->more == nullptr) {
     coroutine->callback = Py_NewRef(callback);
@@ -148,19 +152,15 @@ int set_blocking(PyObject* self, PyObject* value, void* /*unused*/) {
   return 0;
 }
 
-// asyncio asks for get_loop() first and then for this; an attribute spares it a bound method.
-PyObject* get_loop(PyObject* self, void* /*unused*/) {
+PyObject* get_loop(PyObject* self, PyObject* /*unused*/) {
   const RunCoroutine* coroutine = coroutine_of(self);
-  PyObject* loop = coroutine->port == nullptr ? nullptr : coroutine->port->loop();
-  if (loop != nullptr) return Py_NewRef(loop);
-  PyErr_SetString(PyExc_RuntimeError, coroutine->port == nullptr
-                                          ? "the coroutine was not awaited yet"
-                                          : "the coroutine's event loop is closed");
+  if (coroutine->port != nullptr) return coroutine->port->get_loop();
+  PyErr_SetString(PyExc_RuntimeError, "the coroutine was not awaited yet");
   return nullptr;
 }
 
-PyObject* add_done_callback(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
-                            PyObject* kwnames) {
+static PyObject* add_done_callback(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
+                                   PyObject* kwnames) {
   RunCoroutine* coroutine = coroutine_of(self);
   if (nargs != 1) {
     PyErr_SetString(PyExc_TypeError, "add_done_callback() takes one callback");
@@ -174,6 +174,12 @@ PyObject* add_done_callback(PyObject* self, PyObject* const* args, Py_ssize_t na
   if (is_done(coroutine) && coroutine->port != nullptr) resume_soon(coroutine);
   Py_RETURN_NONE;
 }
+
+PyMethodDef kAddDoneCallback = {
+    "add_done_callback",
+    reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(add_done_callback)),
+    METH_FASTCALL | METH_KEYWORDS,
+    "add_done_callback(self, callback: object, *, context: object = None) -> None"};
 
 PyObject* remove_done_callback(PyObject* self, PyObject* callback) {
   RunCoroutine* coroutine = coroutine_of(self);
@@ -242,6 +248,26 @@ PyObject* exception(PyObject* self, PyObject* /*unused*/) {
     return nullptr;
   }
   return Py_NewRef(coroutine->error == nullptr ? Py_None : coroutine->error);
+}
+
+bool intern_names() {
+  the_blocking = PyUnicode_InternFromString("_asyncio_future_blocking");
+  the_loop_getter = PyUnicode_InternFromString("get_loop");
+  the_callback_adder = PyUnicode_InternFromString(kAddDoneCallback.ml_name);
+  return the_blocking != nullptr && the_loop_getter != nullptr && the_callback_adder != nullptr;
+}
+
+PyObject* getattro(PyObject* self, PyObject* name) {
+  if (name == the_blocking) return get_blocking(self, nullptr);
+  if (name == the_callback_adder) return PyCFunction_New(&kAddDoneCallback, self);
+  const RunCoroutine* coroutine = coroutine_of(self);
+  if (name == the_loop_getter && coroutine->port != nullptr) return coroutine->port->loop_getter();
+  return PyObject_GenericGetAttr(self, name);
+}
+
+int setattro(PyObject* self, PyObject* name, PyObject* value) {
+  if (name == the_blocking) return set_blocking(self, value, nullptr);
+  return PyObject_GenericSetAttr(self, name, value);
 }
 
 }  // namespace coroutine_future

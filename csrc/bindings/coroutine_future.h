@@ -13,19 +13,22 @@ namespace inferkit {
 // The same through loop.call_soon(), as asyncio.Future does it.
 void resume_soon(RunCoroutine* coroutine);
 
-// For the type's table of methods.
+// For the type's tables.
 namespace coroutine_future {
 PyObject* get_blocking(PyObject* self, void* unused);
 int set_blocking(PyObject* self, PyObject* value, void* unused);
-PyObject* get_loop(PyObject* self, void* unused);
-PyObject* add_done_callback(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
-                            PyObject* kwnames);
+PyObject* get_loop(PyObject* self, PyObject* unused);
+extern PyMethodDef kAddDoneCallback;
 PyObject* remove_done_callback(PyObject* self, PyObject* callback);
 PyObject* cancel(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames);
 PyObject* cancelled(PyObject* self, PyObject* unused);
 PyObject* done(PyObject* self, PyObject* unused);
 PyObject* result(PyObject* self, PyObject* unused);
 PyObject* exception(PyObject* self, PyObject* unused);
+// What a task asks for at every await is found by the address of its name, without a lookup.
+[[nodiscard]] bool intern_names();  // once, before the rest
+PyObject* getattro(PyObject* self, PyObject* name);
+int setattro(PyObject* self, PyObject* name, PyObject* value);
 }  // namespace coroutine_future
 
 }  // namespace inferkit

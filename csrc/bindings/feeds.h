@@ -43,7 +43,7 @@ class Feeds {
   [[nodiscard]] bool check_shapes(SessionObject* session);
   [[nodiscard]] bool settle(const SessionFacts& facts);
 
-  static constexpr std::size_t kInline = 8;  // models with more inputs pay an allocation
+  static constexpr std::size_t kInline = 4;  // models with more inputs pay an allocation
   [[nodiscard]] Ref* arrays() noexcept {
     return count_ <= kInline ? few_arrays_.data() : many_arrays_.data();
   }

@@ -44,6 +44,11 @@ PyObject* flush(PyObject* capsule, PyObject* /*unused*/) {
   Py_RETURN_NONE;
 }
 
+PyObject* get_loop(PyObject* capsule, PyObject* /*unused*/) {
+  return static_cast<LoopPort*>(PyCapsule_GetPointer(capsule, kCapsule))->get_loop();
+}
+
+PyMethodDef kGetLoop = {"get_loop", get_loop, METH_NOARGS, nullptr};
 PyMethodDef kDrain = {"inferkit_resume_callers", drain, METH_NOARGS, nullptr};
 PyMethodDef kFlush = {"inferkit_run_batches", flush, METH_NOARGS, nullptr};
 
@@ -52,6 +57,20 @@ PyMethodDef kFlush = {"inferkit_run_batches", flush, METH_NOARGS, nullptr};
 Ref LoopPort::callback(Callback which) const {
   PyMethodDef& def = which == Callback::drain ? kDrain : kFlush;
   return Ref::steal(PyCFunction_New(&def, attachment_));
+}
+
+PyObject* LoopPort::get_loop() const {
+  if (loop_ != nullptr) return Py_NewRef(loop_);
+  PyErr_SetString(PyExc_RuntimeError, "the coroutine's event loop is closed");
+  return nullptr;
+}
+
+PyObject* LoopPort::loop_getter() {
+  if (loop_getter_ == nullptr) {
+    const Ref self = Ref::steal(PyCapsule_New(this, kCapsule, nullptr));
+    if (self) loop_getter_ = PyCFunction_New(&kGetLoop, self.get());
+  }
+  return Py_XNewRef(loop_getter_);
 }
 
 bool LoopPort::attach(PyObject* loop, LoopPorts& ports) {

@@ -31,6 +31,10 @@ class LoopPort final : public EngineSink {
   // False with an exception set.
   [[nodiscard]] bool attach(PyObject* loop, LoopPorts& ports);
   [[nodiscard]] PyObject* loop() const noexcept { return loop_; }  // borrowed; null: none
+  // The same as Python sees it: a new reference, or null with RuntimeError set where it is closed.
+  [[nodiscard]] PyObject* get_loop() const;
+  // get_loop() as something to call, made once. Null with an exception set.
+  [[nodiscard]] PyObject* loop_getter();
   [[nodiscard]] bool is_attached_by(PyObject* capsule) const noexcept {
     return attachment_ == capsule;
   }
@@ -100,9 +104,10 @@ class LoopPort final : public EngineSink {
 
   WakeFd descriptor_;
   Visit visit_{*this};
-  LoopPorts* ports_ = nullptr;      // as long as a loop is attached
-  PyObject* loop_ = nullptr;        // borrowed while it watches the descriptor, else owned
-  PyObject* attachment_ = nullptr;  // likewise; a capsule whose end tells that the loop forgot us
+  LoopPorts* ports_ = nullptr;       // as long as a loop is attached
+  PyObject* loop_ = nullptr;         // borrowed while it watches the descriptor, else owned
+  PyObject* attachment_ = nullptr;   // likewise; a capsule whose end tells that the loop forgot us
+  PyObject* loop_getter_ = nullptr;  // lives as long as the port
   bool watched_ = false;
   bool retiring_ = false;
   StdAtom::Atomic<bool> by_descriptor_{false};  // how wake() gets through

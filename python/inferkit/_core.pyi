@@ -2,6 +2,7 @@
 The native core of inferkit. Private: use the names of the package.
 """
 from __future__ import annotations
+import asyncio
 import collections.abc
 import inferkit
 import inferkit._future
@@ -213,6 +214,8 @@ class RunCoroutine:
     def done(self) -> bool:
         ...
     def exception(self) -> BaseException | None:
+        ...
+    def get_loop(self) -> asyncio.AbstractEventLoop:
         ...
     def remove_done_callback(self, callback: typing.Any) -> int:
         ...

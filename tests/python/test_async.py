@@ -6,6 +6,7 @@ import contextvars
 import gc
 import inspect
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Awaitable, Callable, Iterator
@@ -198,11 +199,14 @@ def test_asyncio_calls_its_parts_as_the_fast_path_expects() -> None:
         _asyncio_future_blocking = True
 
         def __init__(self) -> None:
-            self._loop = asyncio.get_running_loop()  # there is no get_loop()
+            self.loop = asyncio.get_running_loop()
+
+        def get_loop(self) -> asyncio.AbstractEventLoop:
+            return self.loop
 
         def add_done_callback(self, callback: Any, *, context: object) -> None:
             names.append((type(callback.__self__), callback.__name__))
-            self._loop.call_soon(callback, self)
+            self.loop.call_soon(callback, self)
 
         def result(self) -> None: ...
 
@@ -220,6 +224,46 @@ def test_asyncio_calls_its_parts_as_the_fast_path_expects() -> None:
         "_asyncio.Task",
         "_asyncio.Future",
     ]
+
+
+def test_a_suspended_coroutine_knows_its_loop() -> None:
+    async def main(session: inferkit.Session) -> None:
+        coroutine = session.run_async(rounds(0))
+        assert not asyncio.isfuture(coroutine)
+        with pytest.raises(RuntimeError, match="not awaited yet"):
+            coroutine.get_loop()  # type: ignore[attr-defined]
+        with Held(session):
+            task = asyncio.create_task(coroutine)
+            await asyncio.sleep(0)
+            assert asyncio.isfuture(coroutine)
+            assert coroutine.get_loop() is asyncio.get_running_loop()  # type: ignore[attr-defined]
+            with pytest.raises(AttributeError, match="no_such_thing"):
+                coroutine.no_such_thing  # type: ignore[attr-defined]  # noqa: B018
+            with pytest.raises(AttributeError):
+                coroutine.get_loop = None  # type: ignore[attr-defined]
+        await task
+
+    with one_at_a_time() as session:
+        asyncio.run(main(session))
+
+
+def test_memory_of_coroutines_is_used_again(cheap: inferkit.Session) -> None:
+    async def main(count: int) -> None:
+        await asyncio.gather(*(cheap.run_async(X) for _ in range(count)))
+
+    asyncio.run(main(1))
+    unused = cheap.run_async(X)
+    unused.close()
+    before = sys.getrefcount(type(unused))
+    for count in (1, 300, 1, 300):  # more than are kept
+        asyncio.run(main(count))
+    gc.collect()
+    assert sys.getrefcount(type(unused)) == before
+    fresh = cheap.run_async(X)
+    assert weakref.ref(fresh)() is fresh
+    assert gc.is_tracked(fresh)
+    assert "not awaited" in repr(fresh)
+    fresh.close()
 
 
 def test_outside_of_a_loop_it_says_what_to_use(cheap: inferkit.Session) -> None:
