@@ -1,0 +1,192 @@
+// What the protocols are templated on while they are explored.
+#pragma once
+
+#include <atomic>
+#include <bit>
+#include <cstdint>
+#include <cstring>
+#include <source_location>
+#include <type_traits>
+
+#include "base/clock.h"
+#include "testing/explorer/execution.h"
+
+namespace inferkit::explorer {
+
+// std::atomic, as far as inferkit uses it: each operation is a step of the run and may be weakened
+// where it stands in the source. Outside of a run it is a plain variable.
+template <class T>
+class Atomic {
+  static_assert(std::is_trivially_copyable_v<T> && sizeof(T) <= sizeof(std::uint64_t));
+  using Order = std::memory_order;
+  using At = std::source_location;
+  static constexpr Order kStrongest = std::memory_order_seq_cst;
+
+ public:
+  using value_type = T;
+
+  Atomic() : Atomic(T{}) {}
+  Atomic(T value) { location_.history.push_back({bits(value), {}}); }  // NOLINT: as std::atomic's
+  Atomic(const Atomic&) = delete;
+  Atomic& operator=(const Atomic&) = delete;
+
+  [[nodiscard]] T load(Order order = kStrongest, At at = At::current()) const {
+    Execution* run = Execution::current();
+    if (run == nullptr) return value(location_.history.back().value);
+    return value(run->load(location_, id_, run->order_at(order, at, false)));
+  }
+  void store(T desired, Order order = kStrongest, At at = At::current()) {
+    Execution* run = Execution::current();
+    if (run == nullptr) {
+      location_.history.back().value = bits(desired);
+    } else {
+      run->store(location_, id_, bits(desired), run->order_at(order, at, false));
+    }
+  }
+  T exchange(T desired, Order order = kStrongest, At at = At::current()) {
+    return modify(order, at, [&](T) { return desired; });
+  }
+  T fetch_add(T by, Order order = kStrongest, At at = At::current()) {
+    return modify(order, at, [&](T old) { return static_cast<T>(old + by); });
+  }
+  T fetch_sub(T by, Order order = kStrongest, At at = At::current()) {
+    return modify(order, at, [&](T old) { return static_cast<T>(old - by); });
+  }
+  T fetch_or(T by, Order order = kStrongest, At at = At::current()) {
+    return modify(order, at, [&](T old) { return static_cast<T>(old | by); });
+  }
+  T fetch_and(T by, Order order = kStrongest, At at = At::current()) {
+    return modify(order, at, [&](T old) { return static_cast<T>(old & by); });
+  }
+  bool compare_exchange_strong(T& expected, T desired, Order success, Order failure,
+                               At at = At::current()) {
+    return compare_exchange(expected, desired, false, success, failure, at);
+  }
+  bool compare_exchange_weak(T& expected, T desired, Order success, Order failure,
+                             At at = At::current()) {
+    return compare_exchange(expected, desired, true, success, failure, at);
+  }
+  bool compare_exchange_weak(T& expected, T desired, Order success, At at = At::current()) {
+    return compare_exchange(expected, desired, true, success, on_failure(success), at);
+  }
+
+  void wait(T expected, TimeNs until) const {
+    Execution::current()->wait(location_, id_, bits(expected), until);
+  }
+  void wake(int count) const {
+    if (Execution* run = Execution::current()) run->wake(location_, count);
+  }
+
+ private:
+  static constexpr Order on_failure(Order success) {
+    return success == std::memory_order_acq_rel   ? std::memory_order_acquire
+           : success == std::memory_order_release ? std::memory_order_relaxed
+                                                  : success;
+  }
+  static std::uint64_t bits(T value) {
+    std::uint64_t out = 0;
+    std::memcpy(&out, &value, sizeof value);
+    return out;
+  }
+  static T value(std::uint64_t bits) {
+    T out;
+    std::memcpy(&out, &bits, sizeof out);
+    return out;
+  }
+
+  template <class F>
+  T modify(Order order, const At& at, F f) {
+    const auto on_bits = [&](std::uint64_t old) { return bits(f(value(old))); };
+    Execution* run = Execution::current();
+    if (run != nullptr) {
+      return value(run->modify(location_, id_, run->order_at(order, at, false), on_bits));
+    }
+    std::uint64_t& now = location_.history.back().value;
+    const T before = value(now);
+    now = on_bits(now);
+    return before;
+  }
+  bool compare_exchange(T& expected, T desired, bool weak, Order success, Order failure,
+                        const At& at) {
+    std::uint64_t seen = bits(expected);
+    Execution* run = Execution::current();
+    bool exchanged = false;
+    if (run != nullptr) {
+      success = run->order_at(success, at, false);
+      failure = run->order_at(failure, at, true);
+      exchanged =
+          run->compare_exchange(location_, id_, seen, bits(desired), weak, success, failure);
+    } else {
+      std::uint64_t& now = location_.history.back().value;
+      exchanged = now == seen;
+      (exchanged ? now : seen) = exchanged ? bits(desired) : now;
+    }
+    if (!exchanged) expected = value(seen);
+    return exchanged;
+  }
+
+  mutable Location location_;
+  mutable std::uint32_t id_ = ~0U;  // numbered when first used
+};
+
+// Data of which every access must happen after the last write, and every write after all accesses.
+template <class T>
+class Plain {
+ public:
+  Plain() = default;
+  Plain(T value) : value_(value) {}  // NOLINT: as T itself
+  Plain& operator=(T value) {
+    access(true);
+    value_ = value;
+    return *this;
+  }
+  operator T() const {  // NOLINT: as T itself
+    access(false);
+    return value_;
+  }
+  T operator->() const { return *this; }
+
+ private:
+  // The steps of each thread when it last wrote or read; 0: never.
+  void access(bool writes) const {
+    Execution* run = Execution::current();
+    if (run == nullptr) return;
+    const View& view = run->view();
+    for (std::size_t i = 0; i < kMaxThreads; ++i) {
+      const std::uint32_t must = writes ? std::max(read_[i], written_[i]) : written_[i];
+      if (i != run->thread() && view.steps(i) < must) {
+        return run->fail(writes ? "data race: a write beside another access"
+                                : "data race: a read beside a write");
+      }
+    }
+    (writes ? written_ : read_)[run->thread()] = view.steps(run->thread()) + 1;
+  }
+
+  T value_{};
+  mutable std::array<std::uint32_t, kMaxThreads> read_{};
+  mutable std::array<std::uint32_t, kMaxThreads> written_{};
+};
+
+struct ExploredAtom {
+  template <class T>
+  using Atomic = explorer::Atomic<T>;
+
+  static void wait(const Atomic<std::uint32_t>& word, std::uint32_t expected, TimeNs until) {
+    word.wait(expected, until);
+  }
+  static void wake(const Atomic<std::uint32_t>& word, int count) { word.wake(count); }
+  static void pause() {
+    if (Execution* run = Execution::current()) run->pause();
+  }
+};
+
+// The time of the run, which stands still but for time-outs.
+class ExploredClock final : public Clock {
+ public:
+  [[nodiscard]] TimeNs now() const noexcept override {
+    const Execution* run = Execution::current();
+    return run == nullptr ? kMillisecond : run->now();
+  }
+};
+
+}  // namespace inferkit::explorer

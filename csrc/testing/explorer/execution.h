@@ -1,0 +1,130 @@
+// One run of a program: its threads, what is in memory, and who may know of it.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <source_location>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "testing/explorer/chooser.h"
+#include "testing/explorer/fiber.h"
+#include "testing/explorer/site.h"
+#include "testing/explorer/view.h"
+
+namespace inferkit::explorer {
+
+// A few threads over shared objects that are templated on Atom. Made anew for every run, on the
+// thread that explores; so is check(), after every thread has come to its end.
+class Program {
+ public:
+  virtual ~Program() = default;
+  [[nodiscard]] virtual std::size_t threads() const = 0;
+  virtual void run(std::size_t thread) = 0;
+  virtual void check() = 0;
+};
+
+// Every write to an atomic variable, in the order of its modification.
+struct Message {
+  std::uint64_t value = 0;
+  View view;  // what who reads it with acquire knows then
+};
+struct Location {
+  std::vector<Message> history;
+  std::uint32_t last_seq_cst = 0;  // newest message written by a seq_cst operation
+};
+
+// Memory as C++20 has it, as far as promises of the future are left out: writes take their place in
+// the modification order as they are made; a load may see any write that its thread need not know
+// to be overwritten; a read-modify-write sees the newest. seq_cst operations are ordered as they
+// are made.
+// Threads: one system thread; the program's are fibers, switched before each atomic operation.
+class Execution {
+ public:
+  Execution(Chooser& chooser, const std::optional<Site>& weakened, Sites& sites)
+      : chooser_(chooser), weakened_(weakened), sites_(sites) {}
+
+  // Empty: nothing went wrong. Otherwise what did; then the program is not destroyed, because its
+  // threads stand somewhere in the middle.
+  [[nodiscard]] std::string run(const std::function<std::unique_ptr<Program>()>& make);
+
+  // The run that goes on now; null outside of one.
+  [[nodiscard]] static Execution* current() noexcept;
+
+  // --- for atomics ---------------------------------------------------------------------------
+  [[nodiscard]] std::memory_order order_at(std::memory_order named, const std::source_location& at,
+                                           bool on_failure);
+  std::uint64_t load(Location& location, std::uint32_t& id, std::memory_order order);
+  void store(Location& location, std::uint32_t& id, std::uint64_t value, std::memory_order order);
+  // f(newest) -> what to write.
+  template <class F>
+  std::uint64_t modify(Location& location, std::uint32_t& id, std::memory_order order, F f) {
+    step(location, id);
+    const std::uint64_t before = location.history.back().value;
+    read(location, id, newest(location), order);
+    write(location, id, f(before), order, &location.history.back().view);
+    return before;
+  }
+  // True: exchanged. Otherwise `expected` is what was seen.
+  bool compare_exchange(Location& location, std::uint32_t& id, std::uint64_t& expected,
+                        std::uint64_t desired, bool weak, std::memory_order success,
+                        std::memory_order failure);
+
+  // --- for waits ------------------------------------------------------------------------------
+  void wait(Location& location, std::uint32_t& id, std::uint64_t expected, TimeNs until);
+  void wake(const Location& location, int count);
+  void pause();
+  [[nodiscard]] TimeNs now() const noexcept { return now_; }
+
+  // --- for plain data and for programs --------------------------------------------------------
+  [[nodiscard]] std::size_t thread() const noexcept { return running_; }
+  [[nodiscard]] const View& view() const noexcept { return threads_[running_].now; }
+  // Ends the run. Does not return on a thread of the program.
+  void fail(std::string what);
+
+ private:
+  static constexpr std::uint32_t kMostSteps = 20'000;
+
+  enum class State : std::uint8_t { ready, waiting, ended };
+  struct Thread {
+    Fiber fiber;
+    State state = State::ready;
+    bool paused = false;              // has nothing to do until another has done something
+    const Location* sleeps_on = nullptr;
+    TimeNs until = kNever;
+    View now;       // what it knows
+    View acquired;  // what it will know after an acquire fence
+  };
+
+  static void enter();
+  void go_on_elsewhere(Cost cost);
+  void switch_to(std::size_t thread);
+  void step(Location& location, std::uint32_t& id);
+  [[nodiscard]] static std::uint32_t newest(const Location& location) noexcept {
+    return static_cast<std::uint32_t>(location.history.size() - 1);
+  }
+  void read(Location& location, std::uint32_t id, std::uint32_t message, std::memory_order order);
+  void write(Location& location, std::uint32_t id, std::uint64_t value, std::memory_order order,
+             const View* continued);
+  [[nodiscard]] std::uint32_t oldest_for(const Location& location, std::uint32_t id,
+                                         std::memory_order order) const;
+
+  Chooser& chooser_;
+  const std::optional<Site>& weakened_;
+  Sites& sites_;
+  std::unique_ptr<Program> program_;
+  std::array<Thread, kMaxThreads> threads_;  // the last one sets up and checks
+  std::size_t count_ = 0;
+  std::size_t running_ = kMaxThreads - 1;
+  std::uint32_t locations_ = 0;
+  std::uint32_t steps_ = 0;
+  TimeNs now_ = kMillisecond;
+  std::string failure_;
+  bool over_ = false;
+};
+
+}  // namespace inferkit::explorer
