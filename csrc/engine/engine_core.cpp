@@ -7,6 +7,7 @@
 #include "base/failpoint.h"
 #include "base/thread_setup.h"
 #include "engine/probe.h"
+#include "engine/runner.h"
 #include "memory/host_resource.h"
 
 namespace inferkit {
@@ -56,32 +57,7 @@ void Engine::Core::start_threads() try {
 
 void Engine::Core::runner_main(std::uint32_t me) {
   prepare_own_thread(text("inferkit-run", me).c_str());
-  RunnerBay<StdAtom>& bay = scheduler.runners();
-  Role<StdAtom> role;
-  role.kind = Role<StdAtom>::Kind::runner;
-  for (;;) {
-    bay.consume(me);
-    INFERKIT_FAILPOINT("engine.runner_looks");
-    // After consuming: the call that came with `stopping` must not be eaten by a runner that looked
-    // a moment too early. relaxed: consume()'s acquire pairs with notify_all()'s release.
-    if (stopping.load(std::memory_order_relaxed)) return;
-    int lease = bay.take_assigned();
-    if (lease == kNoLease) {
-      lease = scheduler.ring(role);
-    } else {
-      // The call may have been for queued work too: let somebody else see to it.
-      static_cast<void>(scheduler.ring({}));
-    }
-    if (lease == kNoLease) {
-      bay.park(me);
-      continue;
-    }
-    while (lease != kNoLease) {
-      executor.run(scheduler.batch(lease), static_cast<std::uint32_t>(lease), RanOn::runner,
-                   nullptr);
-      lease = scheduler.finish(lease, role);
-    }
-  }
+  serve_batches<StdAtom>(me, scheduler, executor, stopping);
 }
 
 void Engine::Core::keeper_main() {

@@ -62,6 +62,9 @@ class Atomic {
                                At at = At::current()) {
     return compare_exchange(expected, desired, false, success, failure, at);
   }
+  bool compare_exchange_strong(T& expected, T desired, Order success, At at = At::current()) {
+    return compare_exchange(expected, desired, false, success, on_failure(success), at);
+  }
   bool compare_exchange_weak(T& expected, T desired, Order success, Order failure,
                              At at = At::current()) {
     return compare_exchange(expected, desired, true, success, failure, at);

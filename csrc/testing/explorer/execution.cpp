@@ -1,11 +1,14 @@
 #include "testing/explorer/execution.h"
 
+#include <filesystem>
 #include <utility>
 
 namespace inferkit::explorer {
 namespace {
 
 constexpr std::size_t kMain = kMaxThreads - 1;
+
+struct Checked {};  // ends Program::check()
 
 Execution* the_current = nullptr;
 
@@ -35,7 +38,10 @@ std::string Execution::run(const std::function<std::unique_ptr<Program>()>& make
   running_ = kMain;
   over_ = true;
   for (std::size_t i = 0; i < count_; ++i) threads_[kMain].now.join(threads_[i].now);
-  if (failure_.empty()) program_->check();
+  try {
+    if (failure_.empty()) program_->check();
+  } catch (const Checked&) {
+  }
   if (failure_.empty()) {
     program_.reset();
   } else {
@@ -98,7 +104,8 @@ void Execution::switch_to(std::size_t thread) {
 
 void Execution::fail(std::string what) {
   if (failure_.empty()) failure_ = std::move(what);
-  if (!over_) switch_to(kMain);
+  if (over_) throw Checked();
+  switch_to(kMain);
 }
 
 // Before every atomic operation: others may come first.
@@ -113,10 +120,21 @@ void Execution::step(Location& location, std::uint32_t& id) {
 
 std::memory_order Execution::order_at(std::memory_order named, const std::source_location& at,
                                       bool on_failure) {
+  threads_[running_].at = at;
   if (named == std::memory_order_relaxed) return named;
   const Site site = Site::of(at, on_failure);
   sites_.emplace(site, named);
   return weakened_ == site ? std::memory_order_relaxed : named;
+}
+
+void Execution::tell(const char* what, std::uint64_t value, std::uint32_t newer) const {
+  if (trace_ == nullptr) return;
+  const Thread& thread = threads_[running_];
+  *trace_ << (running_ == kMain ? "main" : "T" + std::to_string(running_)) << ' '
+          << std::filesystem::path(thread.at.file_name()).filename().string() << ':'
+          << thread.at.line() << ' ' << what << ' ' << value;
+  if (newer != 0) *trace_ << ", overwritten " << newer << " times";
+  *trace_ << '\n';
 }
 
 std::uint32_t Execution::oldest_for(const Location& location, std::uint32_t id,
@@ -132,6 +150,7 @@ void Execution::read(Location& location, std::uint32_t id, std::uint32_t message
   const View& known = location.history[message].view;
   thread.now.see(id, message);
   thread.acquired.join(known);
+  tell("sees", location.history[message].value, newest(location) - message);
   if (acquires(order)) thread.now.join(known);
 }
 
@@ -145,6 +164,7 @@ void Execution::write(Location& location, std::uint32_t id, std::uint64_t value,
   if (releases(order)) message.view.join(thread.now);
   message.view.see(id, number);
   location.history.push_back(std::move(message));
+  tell("writes", value, 0);
   if (order == std::memory_order_seq_cst) location.last_seq_cst = number;
 }
 
@@ -190,6 +210,7 @@ void Execution::wait(Location& location, std::uint32_t& id, std::uint64_t expect
     return;
   }
   Thread& thread = threads_[running_];
+  tell("sleeps while", expected, 0);
   thread.state = State::waiting;
   thread.sleeps_on = &location;
   thread.until = until;
@@ -211,7 +232,9 @@ void Execution::wake(const Location& location, int count) {
       }
     }
     if (found == 0) return;
-    threads_[asleep[chooser_.choose(found, Cost::none)]].state = State::ready;
+    const std::uint32_t woken = asleep[chooser_.choose(found, Cost::none)];
+    tell("wakes thread", woken, 0);
+    threads_[woken].state = State::ready;
   }
 }
 

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <ostream>
 #include <source_location>
 #include <string>
 #include <vector>
@@ -45,8 +46,10 @@ struct Location {
 // Threads: one system thread; the program's are fibers, switched before each atomic operation.
 class Execution {
  public:
-  Execution(Chooser& chooser, const std::optional<Site>& weakened, Sites& sites)
-      : chooser_(chooser), weakened_(weakened), sites_(sites) {}
+  // `trace`: told of every step; may be null.
+  Execution(Chooser& chooser, const std::optional<Site>& weakened, Sites& sites,
+            std::ostream* trace)
+      : chooser_(chooser), weakened_(weakened), sites_(sites), trace_(trace) {}
 
   // Empty: nothing went wrong. Otherwise what did; then the program is not destroyed, because its
   // threads stand somewhere in the middle.
@@ -83,7 +86,7 @@ class Execution {
   // --- for plain data and for programs --------------------------------------------------------
   [[nodiscard]] std::size_t thread() const noexcept { return running_; }
   [[nodiscard]] const View& view() const noexcept { return threads_[running_].now; }
-  // Ends the run. Does not return on a thread of the program.
+  // Ends the run: does not return.
   void fail(std::string what);
 
  private:
@@ -98,6 +101,7 @@ class Execution {
     TimeNs until = kNever;
     View now;       // what it knows
     View acquired;  // what it will know after an acquire fence
+    std::source_location at;  // of its operation
   };
 
   static void enter();
@@ -110,12 +114,14 @@ class Execution {
   void read(Location& location, std::uint32_t id, std::uint32_t message, std::memory_order order);
   void write(Location& location, std::uint32_t id, std::uint64_t value, std::memory_order order,
              const View* continued);
+  void tell(const char* what, std::uint64_t value, std::uint32_t newer) const;
   [[nodiscard]] std::uint32_t oldest_for(const Location& location, std::uint32_t id,
                                          std::memory_order order) const;
 
   Chooser& chooser_;
   const std::optional<Site>& weakened_;
   Sites& sites_;
+  std::ostream* const trace_;
   std::unique_ptr<Program> program_;
   std::array<Thread, kMaxThreads> threads_;  // the last one sets up and checks
   std::size_t count_ = 0;

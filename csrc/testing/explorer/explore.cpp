@@ -3,12 +3,12 @@
 namespace inferkit::explorer {
 
 Outcome explore(const MakeProgram& make, Chooser& chooser, std::uint64_t most_runs,
-                const std::optional<Site>& weakened) {
+                const std::optional<Site>& weakened, std::ostream* trace) {
   Outcome outcome;
   do {
     chooser.begin();
     // On the heap: when a run fails its threads stay where they are, on stacks that it owns.
-    auto execution = std::make_unique<Execution>(chooser, weakened, outcome.sites);
+    auto execution = std::make_unique<Execution>(chooser, weakened, outcome.sites, trace);
     outcome.failure = execution->run(make);
     ++outcome.runs;
     if (!outcome.failure.empty()) {

@@ -27,7 +27,8 @@ struct Outcome {
 // is taken to be relaxed.
 [[nodiscard]] Outcome explore(const MakeProgram& make, Chooser& chooser,
                               std::uint64_t most_runs = ~0ULL,
-                              const std::optional<Site>& weakened = std::nullopt);
+                              const std::optional<Site>& weakened = std::nullopt,
+                              std::ostream* trace = nullptr);
 
 // For programs: ends the run where `good` is false.
 void require(bool good, const char* what);

@@ -1,0 +1,213 @@
+// Scheduler, resolver, executor, callers, runners and keeper together: the real source, a backend
+// that adds one.
+#include <array>
+#include <memory>
+
+#include "engine/blocking_caller.h"
+#include "engine/runner.h"
+#include "explorer/programs.h"
+#include "memory/host_resource.h"
+#include "support/function_backend.h"
+#include "support/views.h"
+
+namespace inferkit::testing {
+namespace {
+
+using explorer::ExploredAtom;
+using explorer::ExploredClock;
+using explorer::Plain;
+using explorer::require;
+using Record = Request<ExploredAtom>;
+template <class T>
+using Atomic = explorer::Atomic<T>;
+
+// What a request carries beside its number: whoever runs it must see what the submitter wrote, and
+// the submitter what the runner wrote.
+struct Slip {
+  Plain<int> asked{0};
+  Plain<int> answered{0};
+};
+
+// As an event loop's port: told by wake(), it takes its answers in.
+class Port final : public Sink<ExploredAtom> {
+ public:
+  void wake() noexcept override {
+    told_.store(1, std::memory_order_release);
+    ExploredAtom::wake(told_, 1);
+  }
+  // Until `count` answers have come; each is given to take(record).
+  template <class Take>
+  void serve(int count, Take take) {
+    while (count > 0) {
+      while (told_.load(std::memory_order_acquire) == 0) ExploredAtom::wait(told_, 0, kNever);
+      told_.exchange(0, std::memory_order_acquire);
+      for (Record* record = answers.drain(); record != nullptr; --count) {
+        Record* following = record->next;
+        take(record);
+        record = following;
+      }
+    }
+  }
+
+ private:
+  Atomic<std::uint32_t> told_{0};
+};
+
+struct Service {
+  static constexpr std::uint32_t kPending = 4;
+
+  ExploredClock clock;
+  Signature signature = signature_of({spec_of("x", DType::float32, {-1, 1})},
+                                     {spec_of("y", DType::float32, {-1, 1})});
+  FunctionBackend backend{signature, [this](auto inputs, auto outputs) { add_one(inputs, outputs); }};
+  TensorPool::Ref pool = TensorPool::create(host_resource(), std::size_t{1} << 20);
+  Resolver<ExploredAtom> resolver{kPending, 1 << 16, 4};
+  Scheduler<ExploredAtom> scheduler{{.max_rows = 4, .preferred_rows = 4, .instances = 1},
+                                    resolver,
+                                    clock};
+  Executor<ExploredAtom> executor{backend, signature, true, *pool, resolver, clock};
+  BlockingCaller<ExploredAtom> caller{scheduler, resolver, executor, clock};
+  Port port;
+  Atomic<bool> stopping{false};
+  Atomic<std::uint32_t> callers{0};  // not yet over
+  std::array<Slip, 4> slips;
+
+  void add_one(std::span<const TensorView> inputs, std::span<OutputSlot> outputs) {
+    const auto* rows = reinterpret_cast<const float*>(inputs[0].data);
+    for (std::int64_t row = 0; row < inputs[0].shape[0]; ++row) {
+      Slip& slip = slips[static_cast<std::size_t>(rows[row])];
+      slip.answered = slip.asked + 1;
+      reinterpret_cast<float*>(outputs[0].view.data)[row] = rows[row];
+    }
+  }
+
+  // As Engine::Core::accept(). Null: no room.
+  Record* accept(int number, TimeNs deadline = kNever, Port* sink = nullptr) {
+    slips[static_cast<std::size_t>(number)].asked = number;
+    float value = static_cast<float>(number);
+    const TensorView input{DType::float32, shape_of({1, 1}), reinterpret_cast<std::byte*>(&value)};
+    const PayloadPlan plan = check_inputs(signature, {&input, 1}, 4);
+    if (resolver.credits.take(plan.bytes) != Credits<ExploredAtom>::Take::taken) return nullptr;
+    Record* record = resolver.slab.take();
+    record->payload = pool->try_allocate(plan.bytes);
+    write_payload(signature, {&input, 1}, record->payload.data());
+    record->lane_dims.assign(signature, {&input, 1});
+    record->lane_hash = plan.lane_hash;
+    record->lane = nullptr;
+    record->charged_bytes = plan.bytes;
+    record->rows = 1;
+    record->deadline = deadline;
+    record->sink = sink;
+    record->user = &slips[static_cast<std::size_t>(number)];
+    record->arrival = clock.now();
+    resolver.ledger.accepted.add();
+    record->open();
+    return record;
+  }
+  void finish(Record* record) {
+    const RequestState state = record->state();
+    require(is_terminal(state), "an answer that is none");
+    if (state == RequestState::done) {
+      const Slip& slip = *static_cast<Slip*>(record->user);
+      require(slip.answered == slip.asked + 1, "a wrong answer");
+    }
+    resolver.slab.release(record);
+  }
+
+  // --- the threads ----------------------------------------------------------------------------
+  void block_for(int number, TimeNs deadline = kNever) {
+    Record* record = accept(number, deadline);
+    caller.start(record);
+    while (!caller.await(record, kNever)) {
+    }
+    finish(record);
+    leave();
+  }
+  void send(int number, TimeNs deadline = kNever) {
+    Record* record = accept(number, deadline, &port);
+    scheduler.push(record);
+    static_cast<void>(scheduler.ring({}));
+  }
+  void take_answers(int count) {
+    port.serve(count, [this](Record* record) { finish(record); });
+    leave();
+  }
+  void run_batches() { serve_batches<ExploredAtom>(0, scheduler, executor, stopping); }
+  void keep_time() {
+    TimeNs due = kNever;
+    while (scheduler.keeper().next(due, clock)) static_cast<void>(scheduler.ring({}));
+  }
+  // The last caller closes the engine, as Engine::Core::close() does, but never looks again after a
+  // while: nothing may be missed.
+  void leave() {
+    if (callers.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+    resolver.credits.close();
+    resolver.room_made();
+    scheduler.begin_closing();
+    for (;;) {
+      static_cast<void>(scheduler.ring({}));
+      const std::uint32_t epoch = resolver.credits.epoch();
+      if (!resolver.credits.announce_unless_idle()) break;
+      resolver.credits.wait(epoch, kNever);
+    }
+    static_cast<void>(scheduler.wait_all_free(kNever));
+    stopping.store(true, std::memory_order_release);
+    scheduler.runners().notify_all();
+    scheduler.keeper().stop();
+  }
+
+  void check() {
+    const auto& ledger = resolver.ledger;
+    const std::uint64_t ended = ledger.answered.get() + ledger.failed.get() +
+                                ledger.cancelled.get() + ledger.expired.get() + ledger.closed.get();
+    require(ledger.accepted.get() == ended, "the ledger does not balance");
+    require(resolver.slab.count_in_flight() == 0, "a request is still there");
+    require(resolver.credits.requests() == 0, "credits are lost");
+  }
+};
+
+struct TwoCallers : Service {
+  TwoCallers() { callers.store(2, std::memory_order_relaxed); }
+};
+
+explorer::MakeProgram two_block() {
+  return program<TwoCallers>({[](TwoCallers& s) { s.block_for(0); },
+                              [](TwoCallers& s) { s.block_for(1); },
+                              [](TwoCallers& s) { s.run_batches(); }},
+                             [](TwoCallers& s) { s.check(); });
+}
+
+explorer::MakeProgram one_blocks_one_is_told() {
+  return program<TwoCallers>({[](TwoCallers& s) { s.block_for(0); },
+                              [](TwoCallers& s) {
+                                s.send(1);
+                                s.take_answers(1);
+                              },
+                              [](TwoCallers& s) { s.run_batches(); }},
+                             [](TwoCallers& s) { s.check(); });
+}
+
+explorer::MakeProgram deadlines() {
+  return program<TwoCallers>({[](TwoCallers& s) { s.block_for(0, s.clock.now() + kSecond); },
+                              [](TwoCallers& s) {
+                                s.send(1, s.clock.now() + kSecond);
+                                s.take_answers(1);
+                              },
+                              [](TwoCallers& s) { s.run_batches(); },
+                              [](TwoCallers& s) { s.keep_time(); }},
+                             [](TwoCallers& s) { s.check(); });
+}
+
+}  // namespace
+
+std::vector<NamedProgram> engine_programs() {
+  return {
+      {"engine: two callers block", two_block(), {.preemptions = 2, .stale = 1, .spurious = 1}},
+      {"engine: one blocks, one is told", one_blocks_one_is_told(),
+       {.preemptions = 2, .stale = 1, .spurious = 1}},
+      {"engine: deadlines and the keeper", deadlines(),
+       {.preemptions = 2, .stale = 1, .spurious = 1}},
+  };
+}
+
+}  // namespace inferkit::testing

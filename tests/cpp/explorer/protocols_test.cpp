@@ -1,0 +1,45 @@
+// Every program holds in every run that is made of it.
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <iostream>
+#include <random>
+
+#include "explorer/programs.h"
+
+using namespace inferkit;
+using namespace inferkit::testing;
+
+namespace {
+
+// INFERKIT_EXPLORE=100 for a long exploration; INFERKIT_EXPLORE_SEED to make one again;
+// INFERKIT_EXPLORE_TRACE to be told every step of a run that fails.
+std::uint64_t number_from(const char* name, std::uint64_t otherwise) {
+  const char* text = std::getenv(name);
+  return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
+}
+
+void all_hold(const std::vector<NamedProgram>& programs) {
+  const std::uint64_t seed = number_from("INFERKIT_EXPLORE_SEED", std::random_device()());
+  const std::uint64_t scale = number_from("INFERKIT_EXPLORE", 1);
+  for (const NamedProgram& each : programs) {
+    const auto start = std::chrono::steady_clock::now();
+    const explorer::Outcome outcome = explore_all(each, seed, scale);
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+    std::cout << "  " << each.name << ": " << outcome.runs << " runs"
+              << (outcome.complete ? ", complete within the budget" : "") << ", "
+              << outcome.sites.size() << " orders, " << took.count() << " s, seed " << seed << "\n";
+    if (!outcome.failure.empty() && std::getenv("INFERKIT_EXPLORE_TRACE") != nullptr) {
+      explorer::Replay replay(outcome.choices);
+      static_cast<void>(explorer::explore(each.make, replay, 1, std::nullopt, &std::cout));
+    }
+    INFO(each.name, ": ", outcome.failure, "; seed ", seed, "; choices ", outcome.choices);
+    CHECK(outcome.failure == "");
+  }
+}
+
+TEST_CASE("protocols: queue") { all_hold(queue_programs()); }
+TEST_CASE("protocols: engine") { all_hold(engine_programs()); }
+
+}  // namespace
