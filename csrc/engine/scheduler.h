@@ -68,9 +68,10 @@ class Scheduler {
 
   // The batch of `lease` was completed: gives the lease back and rings.
   [[nodiscard]] int finish(int lease, const Role<Atom>& role) noexcept {
-    // release: pairs with the acquire of the next take: batch and outcome are written.
-    free_.fetch_or(1U << lease, std::memory_order_release);
-    if (closing_.load(std::memory_order_relaxed)) Atom::wake(free_, 1 << 30);
+    // release: pairs with the acquire of the next take: batch and outcome are written. seq_cst:
+    // with tell_closer().
+    free_.fetch_or(1U << lease, std::memory_order_seq_cst);
+    tell_closer();
     return ring(role);
   }
 
@@ -97,15 +98,16 @@ class Scheduler {
   void ask_sweep() noexcept { sweep_asked_.store(true, std::memory_order_relaxed); }
 
   // From now on whatever is queued is answered with `closed`. Ring afterwards.
-  void begin_closing() noexcept { closing_.store(true, std::memory_order_release); }
+  void begin_closing() noexcept { closing_.store(true, std::memory_order_seq_cst); }
   // Blocks until no batch holds a lease and nobody is about to wake a sink, or `until`.
   [[nodiscard]] bool wait_all_free(TimeNs until) noexcept {
     for (;;) {
-      const std::uint32_t free = free_.load(std::memory_order_acquire);
-      // acquire: pairs with send(): it has left the sinks alone.
-      if (free == all_leases() && tellers_.load(std::memory_order_acquire) == 0) return true;
+      // acquire: pairs with tell_closer().
+      const std::uint32_t epoch = closer_epoch_.load(std::memory_order_acquire);
+      const bool free = free_.load(std::memory_order_seq_cst) == all_leases();
+      if (free && tellers_.load(std::memory_order_seq_cst) == 0) return true;
       if (clock_.now() >= until) return false;
-      Atom::wait(free_, free, until);
+      Atom::wait(closer_epoch_, epoch, until);
     }
   }
 
@@ -138,6 +140,15 @@ class Scheduler {
     bool keeper = false;
     bool tells = false;  // counted in tellers_
   };
+
+  // After a lease or a teller went. seq_cst, here, in begin_closing(), and where those go and are
+  // looked for: either we see that somebody closes, or he sees that they went. His epoch, because
+  // a teller that goes between his look and his sleep leaves the leases as they are.
+  void tell_closer() noexcept {
+    if (!closing_.load(std::memory_order_seq_cst)) return;
+    closer_epoch_.fetch_add(1, std::memory_order_release);
+    Atom::wake(closer_epoch_, 1 << 30);
+  }
 
   [[nodiscard]] std::uint32_t all_leases() const noexcept {
     return limits_.instances == 32 ? ~0U : (1U << limits_.instances) - 1;
@@ -180,6 +191,7 @@ class Scheduler {
   typename Atom::template Atomic<std::int32_t> tombstones_{0};
   typename Atom::template Atomic<bool> sweep_asked_{false};
   typename Atom::template Atomic<bool> closing_{false};
+  typename Atom::template Atomic<std::uint32_t> closer_epoch_{0};
   // Threads that ended requests and still have to wake their sinks.
   typename Atom::template Atomic<std::uint32_t> tellers_{0};
   typename Atom::template Atomic<DurationNs> predicted_one_{0};

@@ -283,8 +283,8 @@ void Scheduler<Atom>::send(Wakes& wakes) noexcept {
   }
   wakes.sinks.send();
   if (!wakes.tells) return;
-  tellers_.fetch_sub(1, std::memory_order_release);  // pairs with wait_all_free()
-  if (closing_.load(std::memory_order_relaxed)) Atom::wake(free_, 1 << 30);
+  tellers_.fetch_sub(1, std::memory_order_seq_cst);  // pairs with wait_all_free()
+  tell_closer();
 }
 
 }  // namespace inferkit
