@@ -4,6 +4,7 @@
 
 #include "base/thread_setup.h"
 #include "base/usable_cores.h"
+#include "engine/door.h"
 #include "engine/engine_core.h"
 
 namespace inferkit {
@@ -66,22 +67,9 @@ EngineRequest* Engine::admit(std::span<const TensorView> inputs, const Call& cal
          " bytes in all (max_pending_bytes), got ", plan.bytes);
   }
   using Take = Credits<StdAtom>::Take;
-  Take take = resolver.credits.take(plan.bytes);
-  if (take == Take::full && core_->scheduler.has_tombstones()) {
-    // Requests that were cancelled or expired may hold what we need until they are buried.
-    core_->scheduler.ask_sweep();
-    static_cast<void>(core_->scheduler.ring({}));
-    take = resolver.credits.take(plan.bytes);
-  }
-  if (take == Take::full && if_full == IfFull::announce) {
-    take = resolver.credits.take_or_announce(plan.bytes);
-    if (take == Take::full && core_->scheduler.announced_wait()) {
-      core_->scheduler.ask_sweep();
-      static_cast<void>(core_->scheduler.ring({}));
-      take = resolver.credits.take_or_announce(plan.bytes);
-    }
-    if (take == Take::full) return nullptr;
-  }
+  const bool announce = if_full == IfFull::announce;
+  const Take take = take_credits(resolver, core_->scheduler, plan.bytes, announce);
+  if (take == Take::full && announce) return nullptr;
   if (take == Take::closed) fail(ErrorCode::session_closed, "the session is closed");
   if (take == Take::full) {
     resolver.ledger.rejected.add();

@@ -1,5 +1,5 @@
-// Who decides what a run leaves open: whose step is next, which write a load sees, whether a sleeper
-// wakes for nothing.
+// Who decides what a run leaves open: whose step is next, which write a load sees, whether a
+// sleeper wakes for nothing.
 #pragma once
 
 #include <array>

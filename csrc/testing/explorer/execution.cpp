@@ -158,7 +158,8 @@ void Execution::write(Location& location, std::uint32_t id, std::uint64_t value,
                       std::memory_order order, const View* continued) {
   Thread& thread = threads_[running_];
   Message message{value, {}};
-  if (continued != nullptr) message.view = *continued;  // a read-modify-write goes on with a release
+  if (continued != nullptr)
+    message.view = *continued;  // a read-modify-write goes on with a release
   const auto number = static_cast<std::uint32_t>(location.history.size());
   thread.now.see(id, number);
   if (releases(order)) message.view.join(thread.now);

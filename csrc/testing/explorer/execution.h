@@ -96,11 +96,11 @@ class Execution {
   struct Thread {
     Fiber fiber;
     State state = State::ready;
-    bool paused = false;              // has nothing to do until another has done something
+    bool paused = false;  // has nothing to do until another has done something
     const Location* sleeps_on = nullptr;
     TimeNs until = kNever;
-    View now;       // what it knows
-    View acquired;  // what it will know after an acquire fence
+    View now;                 // what it knows
+    View acquired;            // what it will know after an acquire fence
     std::source_location at;  // of its operation
   };
 

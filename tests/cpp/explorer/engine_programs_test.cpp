@@ -1,9 +1,12 @@
 // Scheduler, resolver, executor, callers, runners and keeper together: the real source, a backend
 // that adds one.
+#include <algorithm>
 #include <array>
 #include <memory>
 
+#include "base/error.h"
 #include "engine/blocking_caller.h"
+#include "engine/door.h"
 #include "engine/runner.h"
 #include "explorer/programs.h"
 #include "memory/host_resource.h"
@@ -53,27 +56,30 @@ class Port final : public Sink<ExploredAtom> {
   Atomic<std::uint32_t> told_{0};
 };
 
+template <std::uint32_t kCallers, std::uint32_t kPending = 4, std::uint32_t kInstances = 1>
 struct Service {
-  static constexpr std::uint32_t kPending = 4;
-
   ExploredClock clock;
   Signature signature = signature_of({spec_of("x", DType::float32, {-1, 1})},
                                      {spec_of("y", DType::float32, {-1, 1})});
-  FunctionBackend backend{signature, [this](auto inputs, auto outputs) { add_one(inputs, outputs); }};
+  FunctionBackend backend{signature,
+                          [this](auto inputs, auto outputs) { add_one(inputs, outputs); }};
   TensorPool::Ref pool = TensorPool::create(host_resource(), std::size_t{1} << 20);
   Resolver<ExploredAtom> resolver{kPending, 1 << 16, 4};
-  Scheduler<ExploredAtom> scheduler{{.max_rows = 4, .preferred_rows = 4, .instances = 1},
-                                    resolver,
-                                    clock};
+  Scheduler<ExploredAtom> scheduler{
+      {.max_rows = 4, .preferred_rows = 4, .instances = kInstances}, resolver, clock};
   Executor<ExploredAtom> executor{backend, signature, true, *pool, resolver, clock};
   BlockingCaller<ExploredAtom> caller{scheduler, resolver, executor, clock};
   Port port;
   Atomic<bool> stopping{false};
-  Atomic<std::uint32_t> callers{0};  // not yet over
+  Atomic<std::uint32_t> callers{kCallers};  // not yet over
+  bool poisoned = false;                    // request 1 makes its batch fail
   std::array<Slip, 4> slips;
 
   void add_one(std::span<const TensorView> inputs, std::span<OutputSlot> outputs) {
     const auto* rows = reinterpret_cast<const float*>(inputs[0].data);
+    if (poisoned && std::find(rows, rows + inputs[0].shape[0], 1.0F) != rows + inputs[0].shape[0]) {
+      fail(ErrorCode::backend, "poisoned");
+    }
     for (std::int64_t row = 0; row < inputs[0].shape[0]; ++row) {
       Slip& slip = slips[static_cast<std::size_t>(rows[row])];
       slip.answered = slip.asked + 1;
@@ -81,13 +87,18 @@ struct Service {
     }
   }
 
-  // As Engine::Core::accept(). Null: no room.
+  // As Engine::Core::accept(); waits for room.
   Record* accept(int number, TimeNs deadline = kNever, Port* sink = nullptr) {
     slips[static_cast<std::size_t>(number)].asked = number;
     float value = static_cast<float>(number);
     const TensorView input{DType::float32, shape_of({1, 1}), reinterpret_cast<std::byte*>(&value)};
     const PayloadPlan plan = check_inputs(signature, {&input, 1}, 4);
-    if (resolver.credits.take(plan.bytes) != Credits<ExploredAtom>::Take::taken) return nullptr;
+    for (;;) {
+      const std::uint32_t epoch = resolver.credits.epoch();
+      const auto take = take_credits(resolver, scheduler, plan.bytes, true);
+      if (take == Credits<ExploredAtom>::Take::taken) break;
+      resolver.credits.wait(epoch, kNever);
+    }
     Record* record = resolver.slab.take();
     record->payload = pool->try_allocate(plan.bytes);
     write_payload(signature, {&input, 1}, record->payload.data());
@@ -111,6 +122,8 @@ struct Service {
       const Slip& slip = *static_cast<Slip*>(record->user);
       require(slip.answered == slip.asked + 1, "a wrong answer");
     }
+    require(state != RequestState::failed || (poisoned && record->user == &slips[1]),
+            "a batch mate was failed");
     resolver.slab.release(record);
   }
 
@@ -123,16 +136,27 @@ struct Service {
     finish(record);
     leave();
   }
-  void send(int number, TimeNs deadline = kNever) {
+  Record* send(int number, TimeNs deadline = kNever) {
     Record* record = accept(number, deadline, &port);
     scheduler.push(record);
     static_cast<void>(scheduler.ring({}));
+    return record;
+  }
+  // As Engine::cancel() and release(), by the owner of the sink. False: the answer comes.
+  bool cancel(Record* record) {
+    bool was_queued = false;
+    const bool won = resolver.leave(record, RequestState::cancelled, true, was_queued);
+    if (was_queued) caller.tell_of_tombstone();
+    if (won) resolver.slab.release(record);
+    return won;
   }
   void take_answers(int count) {
     port.serve(count, [this](Record* record) { finish(record); });
     leave();
   }
-  void run_batches() { serve_batches<ExploredAtom>(0, scheduler, executor, stopping); }
+  void run_batches(std::uint32_t me = 0) {
+    serve_batches<ExploredAtom>(me, scheduler, executor, stopping);
+  }
   void keep_time() {
     TimeNs due = kNever;
     while (scheduler.keeper().next(due, clock)) static_cast<void>(scheduler.ring({}));
@@ -166,47 +190,97 @@ struct Service {
   }
 };
 
-struct TwoCallers : Service {
-  TwoCallers() { callers.store(2, std::memory_order_relaxed); }
-};
+// --- the programs --------------------------------------------------------------------------------
 
 explorer::MakeProgram two_block() {
-  return program<TwoCallers>({[](TwoCallers& s) { s.block_for(0); },
-                              [](TwoCallers& s) { s.block_for(1); },
-                              [](TwoCallers& s) { s.run_batches(); }},
-                             [](TwoCallers& s) { s.check(); });
+  using Two = Service<2>;
+  return program<Two>({[](Two& s) { s.block_for(0); }, [](Two& s) { s.block_for(1); },
+                       [](Two& s) { s.run_batches(); }},
+                      [](Two& s) { s.check(); });
 }
 
 explorer::MakeProgram one_blocks_one_is_told() {
-  return program<TwoCallers>({[](TwoCallers& s) { s.block_for(0); },
-                              [](TwoCallers& s) {
-                                s.send(1);
-                                s.take_answers(1);
-                              },
-                              [](TwoCallers& s) { s.run_batches(); }},
-                             [](TwoCallers& s) { s.check(); });
+  using Two = Service<2>;
+  return program<Two>({[](Two& s) { s.block_for(0); },
+                       [](Two& s) {
+                         static_cast<void>(s.send(1));
+                         s.take_answers(1);
+                       },
+                       [](Two& s) { s.run_batches(); }},
+                      [](Two& s) { s.check(); });
 }
 
 explorer::MakeProgram deadlines() {
-  return program<TwoCallers>({[](TwoCallers& s) { s.block_for(0, s.clock.now() + kSecond); },
-                              [](TwoCallers& s) {
-                                s.send(1, s.clock.now() + kSecond);
-                                s.take_answers(1);
-                              },
-                              [](TwoCallers& s) { s.run_batches(); },
-                              [](TwoCallers& s) { s.keep_time(); }},
-                             [](TwoCallers& s) { s.check(); });
+  using Two = Service<2>;
+  return program<Two>({[](Two& s) { s.block_for(0, s.clock.now() + kSecond); },
+                       [](Two& s) {
+                         static_cast<void>(s.send(1, s.clock.now() + kSecond));
+                         s.take_answers(1);
+                       },
+                       [](Two& s) { s.run_batches(); }, [](Two& s) { s.keep_time(); }},
+                      [](Two& s) { s.check(); });
+}
+
+explorer::MakeProgram cancelled() {
+  using Two = Service<2>;
+  return program<Two>({[](Two& s) { s.block_for(0); },
+                       [](Two& s) {
+                         const int gone = s.cancel(s.send(1)) ? 1 : 0;
+                         s.take_answers(1 - gone);
+                       },
+                       [](Two& s) { s.run_batches(); }},
+                      [](Two& s) { s.check(); });
+}
+
+explorer::MakeProgram no_room() {
+  using Two = Service<2, 1>;  // room for one
+  return program<Two>({[](Two& s) { s.block_for(0); },
+                       [](Two& s) {
+                         const int gone = s.cancel(s.send(1)) ? 1 : 0;
+                         s.take_answers(1 - gone);
+                       },
+                       [](Two& s) { s.run_batches(); }},
+                      [](Two& s) { s.check(); });
+}
+
+explorer::MakeProgram poisoned() {
+  struct Bad : Service<2> {
+    Bad() { poisoned = true; }
+  };
+  return program<Bad>({[](Bad& s) { s.block_for(0); },
+                       [](Bad& s) {
+                         static_cast<void>(s.send(1));
+                         static_cast<void>(s.send(2));
+                         s.take_answers(2);
+                       },
+                       [](Bad& s) { s.run_batches(); }},
+                      [](Bad& s) { s.check(); });
+}
+
+explorer::MakeProgram two_instances() {
+  using Wide = Service<2, 4, 2>;
+  return program<Wide>({[](Wide& s) {
+                          static_cast<void>(s.send(0));
+                          static_cast<void>(s.send(1));
+                          s.take_answers(2);
+                        },
+                        [](Wide& s) { s.block_for(2); }, [](Wide& s) { s.run_batches(0); },
+                        [](Wide& s) { s.run_batches(1); }},
+                       [](Wide& s) { s.check(); });
 }
 
 }  // namespace
 
 std::vector<NamedProgram> engine_programs() {
+  constexpr explorer::Budget kBudget{.preemptions = 2, .stale = 1, .spurious = 1};
   return {
-      {"engine: two callers block", two_block(), {.preemptions = 2, .stale = 1, .spurious = 1}},
-      {"engine: one blocks, one is told", one_blocks_one_is_told(),
-       {.preemptions = 2, .stale = 1, .spurious = 1}},
-      {"engine: deadlines and the keeper", deadlines(),
-       {.preemptions = 2, .stale = 1, .spurious = 1}},
+      {"engine: two callers block", two_block(), kBudget, 10'000},
+      {"engine: one blocks, one is told", one_blocks_one_is_told(), kBudget, 10'000},
+      {"engine: deadlines and the keeper", deadlines(), kBudget, 10'000},
+      {"engine: a request is cancelled", cancelled(), kBudget, 10'000},
+      {"engine: room for one, and a tombstone in it", no_room(), kBudget, 10'000},
+      {"engine: one of a batch makes it fail", poisoned(), kBudget, 10'000},
+      {"engine: two instances", two_instances(), kBudget, 10'000},
   };
 }
 

@@ -35,9 +35,7 @@ class Litmus final : public Program {
       : bodies_(bodies), seen_(seen) {}
   [[nodiscard]] std::size_t threads() const override { return bodies_.size(); }
   void run(std::size_t thread) override { bodies_[thread](shared_); }
-  void check() override {
-    seen_.insert(std::to_string(shared_.a) + std::to_string(shared_.b));
-  }
+  void check() override { seen_.insert(std::to_string(shared_.a) + std::to_string(shared_.b)); }
 
  private:
   const std::vector<Body>& bodies_;
@@ -153,14 +151,12 @@ TEST_CASE("explorer: a missed wake is a deadlock, a time-out is none") {
 TEST_CASE("explorer: a weak exchange fails for nothing, a strong one does not") {
   const auto with = [](bool weak) {
     return all_runs({[=](Shared& s) {
-                       std::uint32_t zero = 0;
-                       const bool done = weak
-                                             ? s.x.compare_exchange_weak(zero, 1, kRelaxed, kRelaxed)
-                                             : s.x.compare_exchange_strong(zero, 1, kRelaxed,
-                                                                           kRelaxed);
-                       s.a = done ? 1 : 0;
-                       s.b = 0;
-                     }})
+             std::uint32_t zero = 0;
+             const bool done = weak ? s.x.compare_exchange_weak(zero, 1, kRelaxed, kRelaxed)
+                                    : s.x.compare_exchange_strong(zero, 1, kRelaxed, kRelaxed);
+             s.a = done ? 1 : 0;
+             s.b = 0;
+           }})
         .results;
   };
   CHECK(with(true) == Results{"00", "10"});

@@ -48,9 +48,9 @@ inline explorer::Outcome explore_all(const NamedProgram& each, std::uint64_t see
   explorer::Dice dice(seed, each.most_runs * scale / 5);
   explorer::Pct pct(seed, each.most_runs * scale / 5);
   explorer::Outcome all;
-  for (explorer::Chooser* chooser : {static_cast<explorer::Chooser*>(&first),
-                                     static_cast<explorer::Chooser*>(&dice),
-                                     static_cast<explorer::Chooser*>(&pct)}) {
+  for (explorer::Chooser* chooser :
+       {static_cast<explorer::Chooser*>(&first), static_cast<explorer::Chooser*>(&dice),
+        static_cast<explorer::Chooser*>(&pct)}) {
     explorer::Outcome one =
         explorer::explore(each.make, *chooser, each.most_runs * scale, weakened);
     if (chooser == &first) all.complete = one.complete;

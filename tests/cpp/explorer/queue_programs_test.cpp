@@ -45,23 +45,22 @@ struct Mail {
 };
 
 explorer::MakeProgram mail() {
-  return program<Mail>(
-      {[](Mail& m) {
-         m.push(0);
-         m.push(1);
-       },
-       [](Mail& m) {
-         m.push(2);
-         m.push(3);
-       },
-       [](Mail& m) {
-         m.take_all();
-         m.take_all();
-       }},
-      [](Mail& m) {
-        m.take_all();
-        require(m.drained == 4, "a node was lost");
-      });
+  return program<Mail>({[](Mail& m) {
+                          m.push(0);
+                          m.push(1);
+                        },
+                        [](Mail& m) {
+                          m.push(2);
+                          m.push(3);
+                        },
+                        [](Mail& m) {
+                          m.take_all();
+                          m.take_all();
+                        }},
+                       [](Mail& m) {
+                         m.take_all();
+                         require(m.drained == 4, "a node was lost");
+                       });
 }
 
 // --- the token ---------------------------------------------------------------------------------
@@ -87,9 +86,9 @@ struct Token {
 };
 
 explorer::MakeProgram token() {
-  return program<Token>({[](Token& t) { t.bring(0); }, [](Token& t) { t.bring(1); },
-                         [](Token& t) { t.bring(2); }},
-                        [](Token& t) { require(t.done == 3, "work was left behind"); });
+  return program<Token>(
+      {[](Token& t) { t.bring(0); }, [](Token& t) { t.bring(1); }, [](Token& t) { t.bring(2); }},
+      [](Token& t) { require(t.done == 3, "work was left behind"); });
 }
 
 // --- the free list -----------------------------------------------------------------------------
@@ -173,14 +172,14 @@ struct Room {
 };
 
 explorer::MakeProgram room() {
-  return program<Room>({[](Room& r) { r.visit(); }, [](Room& r) { r.visit(); },
-                        [](Room& r) { r.visit(); }},
-                       [](Room& r) { require(r.credits.requests() == 0, "credits are lost"); });
+  return program<Room>(
+      {[](Room& r) { r.visit(); }, [](Room& r) { r.visit(); }, [](Room& r) { r.visit(); }},
+      [](Room& r) { require(r.credits.requests() == 0, "credits are lost"); });
 }
 explorer::MakeProgram closing_room() {
-  return program<Room>({[](Room& r) { r.visit(); }, [](Room& r) { r.visit(); },
-                        [](Room& r) { r.shut(); }},
-                       [](Room& r) { require(r.credits.requests() == 0, "credits are lost"); });
+  return program<Room>(
+      {[](Room& r) { r.visit(); }, [](Room& r) { r.visit(); }, [](Room& r) { r.shut(); }},
+      [](Room& r) { require(r.credits.requests() == 0, "credits are lost"); });
 }
 
 }  // namespace
