@@ -1,4 +1,4 @@
-"""One command each: nox -s lint | test | cpp | tsan | asan | bench | docs."""
+"""One command each: nox -s lint | test | cpp | tsan | asan | explore | bench | docs."""
 
 import os
 import platform
@@ -62,14 +62,18 @@ def ort_library(session: nox.Session) -> dict[str, str]:
 
 
 def cpp_tests(
-    session: nox.Session, tree: Path, *defines: str, prefix: tuple[str, ...] = ()
+    session: nox.Session,
+    tree: Path,
+    *defines: str,
+    prefix: tuple[str, ...] = (),
+    suffix: tuple[str, ...] = (),
 ) -> None:
     """Build the testing variant in `tree` and run its C++ tests; skips aloud without doctest."""
     found = install_system_packages(session, "/usr/include/doctest/doctest.h", "doctest-dev")
     tests = f"INFERKIT_BUILD_TESTS={'ON' if found else 'OFF'}"
     cmake(session, tree, "INFERKIT_TESTING=ON", tests, *defines)
     if found:
-        command = (*prefix, str(tree / "inferkit_tests"))
+        command = (*prefix, str(tree / "inferkit_tests"), *suffix)
         session.run(*command, env=ort_library(session), external=True)
     else:
         session.warn("C++ tests skipped: doctest is not installed")
@@ -181,6 +185,19 @@ def asan(session: nox.Session) -> None:
 
 
 @nox.session
+def explore(session: nox.Session) -> None:
+    """The protocols in many more interleavings than CI makes, and every memory order weakened.
+
+    About two hours; `-- 1` for one of CI's size. INFERKIT_EXPLORE_SEED makes one again.
+    """
+    scale = session.posargs[0] if session.posargs else "50"
+    prefix = ("env", f"INFERKIT_EXPLORE={scale}")
+    only = ("-tc=explorer*,protocols*,orders*",)
+    flags = ("CMAKE_BUILD_TYPE=Release",)
+    cpp_tests(session, BUILD / "explore", *flags, prefix=prefix, suffix=only)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """The benchmarks: python -m benchmarks, with what follows `--`."""
     build_and_install(session, "bench")
@@ -195,4 +212,4 @@ def docs(session: nox.Session) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit("run me with nox: nox -s lint | test | cpp | tsan | asan | bench | docs")
+    sys.exit("run me with nox: nox -s lint | test | cpp | tsan | asan | explore | bench | docs")

@@ -37,7 +37,9 @@ class alignas(kCacheLineBytes) FreeList {
       // relaxed: may read the value of a later push if the node was popped meanwhile; then the
       // tag has moved on and the CAS fails. 2^32 pops in that window are out of reach.
       const std::uint32_t next = nodes.next(node_of(head)).load(std::memory_order_relaxed);
-      if (head_.compare_exchange_weak(head, pack(tag_of(head) + 1, next), std::memory_order_acquire,
+      // relaxed: every pop changes the tag, so this is the head that the load, or the failure
+      // before, has acquired.
+      if (head_.compare_exchange_weak(head, pack(tag_of(head) + 1, next), std::memory_order_relaxed,
                                       std::memory_order_acquire)) {
         return node_of(head);
       }

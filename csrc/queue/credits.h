@@ -60,17 +60,21 @@ class Credits {
 
   // Announces a waiter for the moment when everything has been given back; false: it has.
   [[nodiscard]] bool announce_unless_idle() noexcept {
-    std::uint64_t word = word_.load(std::memory_order_acquire);
-    while ((word & ~(kClosed | kWaiting)) != 0) {
-      if (word_.compare_exchange_weak(word, word | kWaiting, std::memory_order_acquire))
+    // acquire, where it may be found idle: pairs with give().
+    std::uint64_t seen = word_.load(std::memory_order_acquire);
+    while ((seen & ~(kClosed | kWaiting)) != 0) {
+      if (word_.compare_exchange_weak(seen, seen | kWaiting, std::memory_order_relaxed,
+                                      std::memory_order_acquire)) {
         return true;
+      }
     }
     return false;
   }
 
-  void close() noexcept { word_.fetch_or(kClosed, std::memory_order_acq_rel); }
+  // relaxed: nothing is published with it; attempt() refuses by the word itself.
+  void close() noexcept { word_.fetch_or(kClosed, std::memory_order_relaxed); }
   [[nodiscard]] bool closed() const noexcept {
-    return (word_.load(std::memory_order_acquire) & kClosed) != 0;
+    return (word_.load(std::memory_order_relaxed) & kClosed) != 0;
   }
   // Whether somebody announced that he waits and was not woken since.
   [[nodiscard]] bool has_waiters() const noexcept {
@@ -79,8 +83,9 @@ class Credits {
     // other.
     return (word_.load(std::memory_order_seq_cst) & kWaiting) != 0;
   }
+  // relaxed, here and below: for people.
   [[nodiscard]] std::uint32_t requests() const noexcept {
-    const std::uint64_t word = word_.load(std::memory_order_acquire);
+    const std::uint64_t word = word_.load(std::memory_order_relaxed);
     return static_cast<std::uint32_t>((word / kOneRequest) & kMaxRequests);
   }
   [[nodiscard]] std::uint64_t bytes() const noexcept {
@@ -95,8 +100,9 @@ class Credits {
 
   [[nodiscard]] Take attempt(std::uint64_t bytes, std::uint64_t mark_if_full) noexcept {
     const std::uint64_t want = steps(bytes);
-    // seq_cst, and in the CAS: for has_waiters(); no dearer than less on x86.
-    std::uint64_t word = word_.load(std::memory_order_seq_cst);
+    // acquire, also on failure: who finds that another waits comes after that announcement, and so
+    // looks for tombstones after it, as if the announcement were his own: see has_waiters().
+    std::uint64_t word = word_.load(std::memory_order_acquire);
     for (;;) {
       if ((word & kClosed) != 0) return Take::closed;
       const std::uint64_t requests = (word / kOneRequest) & kMaxRequests;
@@ -104,9 +110,10 @@ class Credits {
       const bool full = requests >= max_requests_ || used + want > max_steps_;
       const std::uint64_t next = full ? word | mark_if_full : word + kOneRequest + want;
       if (full && next == word) return Take::full;
-      // Acquires too: pairs with give()'s release, the room was really vacated.
+      // seq_cst: for has_waiters(). Acquires too: pairs with give()'s release, the room was really
+      // vacated.
       if (word_.compare_exchange_weak(word, next, std::memory_order_seq_cst,
-                                      std::memory_order_seq_cst)) {
+                                      std::memory_order_acquire)) {
         return full ? Take::full : Take::taken;
       }
     }

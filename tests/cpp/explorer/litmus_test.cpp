@@ -6,11 +6,13 @@
 #include <string>
 #include <vector>
 
+#include "explorer/programs.h"
 #include "testing/explorer/atom.h"
 #include "testing/explorer/explore.h"
 
 using namespace inferkit;
 using namespace inferkit::explorer;
+using inferkit::testing::kSanitized;
 
 namespace {
 
@@ -58,7 +60,8 @@ Found all_runs(const std::vector<Body>& bodies) {
 
 using Results = std::set<std::string>;
 
-TEST_CASE("explorer: store buffering is seen, and forbidden to seq_cst") {
+TEST_CASE("explorer: store buffering is seen, and forbidden to seq_cst" *
+          doctest::skip(kSanitized)) {
   const auto with = [](std::memory_order store, std::memory_order load) {
     return all_runs({[=](Shared& s) {
                        s.x.store(1, store);
@@ -74,7 +77,8 @@ TEST_CASE("explorer: store buffering is seen, and forbidden to seq_cst") {
   CHECK(with(kSeqCst, kSeqCst) == Results{"01", "10", "11"});
 }
 
-TEST_CASE("explorer: a message passed by release and acquire arrives whole") {
+TEST_CASE("explorer: a message passed by release and acquire arrives whole" *
+          doctest::skip(kSanitized)) {
   const auto with = [](std::memory_order store, std::memory_order load) {
     return all_runs({[=](Shared& s) {
                        s.x.store(1, kRelaxed);
@@ -91,7 +95,7 @@ TEST_CASE("explorer: a message passed by release and acquire arrives whole") {
   CHECK(with(kRelease, kRelaxed) == Results{"00", "01", "10", "11"});
 }
 
-TEST_CASE("explorer: a variable is never seen to go back") {
+TEST_CASE("explorer: a variable is never seen to go back" * doctest::skip(kSanitized)) {
   const Found found = all_runs({[](Shared& s) {
                                   s.x.store(1, kRelaxed);
                                   s.x.store(2, kRelaxed);
@@ -103,7 +107,8 @@ TEST_CASE("explorer: a variable is never seen to go back") {
   CHECK(found.results == Results{"00", "01", "02", "11", "12", "22"});
 }
 
-TEST_CASE("explorer: a read-modify-write goes on with the release before it") {
+TEST_CASE("explorer: a read-modify-write goes on with the release before it" *
+          doctest::skip(kSanitized)) {
   const Found found = all_runs({[](Shared& s) {
                                   s.x.store(1, kRelaxed);
                                   s.y.store(1, kRelease);
@@ -117,7 +122,7 @@ TEST_CASE("explorer: a read-modify-write goes on with the release before it") {
   CHECK_FALSE(found.results.contains("20"));
 }
 
-TEST_CASE("explorer: a data race is a failure, a message is none") {
+TEST_CASE("explorer: a data race is a failure, a message is none" * doctest::skip(kSanitized)) {
   const auto with = [](std::memory_order store) {
     return all_runs({[=](Shared& s) {
                        s.data = 7;
@@ -132,7 +137,7 @@ TEST_CASE("explorer: a data race is a failure, a message is none") {
   CHECK(with(kRelaxed) == "data race: a read beside a write");
 }
 
-TEST_CASE("explorer: a missed wake is a deadlock, a time-out is none") {
+TEST_CASE("explorer: a missed wake is a deadlock, a time-out is none" * doctest::skip(kSanitized)) {
   const auto with = [](bool wakes, TimeNs until) {
     return all_runs({[=](Shared& s) {
                        while (s.x.load(kAcquire) == 0) ExploredAtom::wait(s.x, 0, until);
@@ -148,7 +153,8 @@ TEST_CASE("explorer: a missed wake is a deadlock, a time-out is none") {
   CHECK(with(false, kSecond) == "");
 }
 
-TEST_CASE("explorer: a weak exchange fails for nothing, a strong one does not") {
+TEST_CASE("explorer: a weak exchange fails for nothing, a strong one does not" *
+          doctest::skip(kSanitized)) {
   const auto with = [](bool weak) {
     return all_runs({[=](Shared& s) {
              std::uint32_t zero = 0;
@@ -163,14 +169,15 @@ TEST_CASE("explorer: a weak exchange fails for nothing, a strong one does not") 
   CHECK(with(false) == Results{"10"});
 }
 
-TEST_CASE("explorer: who waits for ever for another is a livelock") {
+TEST_CASE("explorer: who waits for ever for another is a livelock" * doctest::skip(kSanitized)) {
   const Found found = all_runs({[](Shared& s) {
     while (s.x.load(kRelaxed) == 0) ExploredAtom::pause();
   }});
   CHECK(found.outcome.failure == "no end after many steps: livelock?");
 }
 
-TEST_CASE("explorer: a failed run is made again from what was printed of it") {
+TEST_CASE("explorer: a failed run is made again from what was printed of it" *
+          doctest::skip(kSanitized)) {
   const std::vector<Body> bodies = {
       [](Shared& s) { s.x.store(s.x.load(kRelaxed) + 1, kRelaxed); },
       [](Shared& s) { s.x.store(s.x.load(kRelaxed) + 1, kRelaxed); },

@@ -10,6 +10,13 @@
 
 namespace inferkit::testing {
 
+// The sanitizers' runtimes do not know of stacks that are switched by hand.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool kSanitized = true;
+#else
+inline constexpr bool kSanitized = false;
+#endif
+
 struct NamedProgram {
   std::string name;
   explorer::MakeProgram make;

@@ -39,7 +39,7 @@ void all_hold(const std::vector<NamedProgram>& programs) {
   }
 }
 
-TEST_CASE("protocols: queue") { all_hold(queue_programs()); }
-TEST_CASE("protocols: engine") { all_hold(engine_programs()); }
+TEST_CASE("protocols: queue" * doctest::skip(kSanitized)) { all_hold(queue_programs()); }
+TEST_CASE("protocols: engine" * doctest::skip(kSanitized)) { all_hold(engine_programs()); }
 
 }  // namespace

@@ -182,6 +182,44 @@ explorer::MakeProgram closing_room() {
       [](Room& r) { require(r.credits.requests() == 0, "credits are lost"); });
 }
 
+// --- waiters, and room that a tombstone holds
+// ------------------------------------------------------
+
+// As Scheduler::note_tombstone() and take_credits() do it: either the one who leaves the tombstone
+// sees that somebody waits, or whoever waits sees the tombstone.
+struct Grave {
+  Credits<ExploredAtom> credits{1, 64};
+  Atomic<std::int32_t> tombstones{0};
+
+  Grave() { static_cast<void>(credits.take(1)); }
+  void bury() {
+    if (tombstones.exchange(0, std::memory_order_acq_rel) == 0) return;
+    if (credits.give(1)) credits.wake_waiters();
+  }
+  void leave() {
+    tombstones.fetch_add(1, std::memory_order_seq_cst);
+    if (credits.has_waiters()) bury();
+  }
+  void visit() {
+    for (;;) {
+      const std::uint32_t epoch = credits.epoch();
+      if (credits.take_or_announce(1) == Credits<ExploredAtom>::Take::taken) break;
+      if (tombstones.load(std::memory_order_seq_cst) != 0) {
+        bury();
+      } else {
+        credits.wait(epoch, kNever);
+      }
+    }
+    if (credits.give(1)) credits.wake_waiters();
+  }
+};
+
+explorer::MakeProgram grave() {
+  return program<Grave>(
+      {[](Grave& g) { g.visit(); }, [](Grave& g) { g.visit(); }, [](Grave& g) { g.leave(); }},
+      [](Grave& g) { require(g.credits.requests() == 0, "credits are lost"); });
+}
+
 }  // namespace
 
 std::vector<NamedProgram> queue_programs() {
@@ -190,6 +228,7 @@ std::vector<NamedProgram> queue_programs() {
       {"bell: three bring work", token(), {.preemptions = 3, .stale = 1, .spurious = 1}},
       {"free list: three take and give", pool(), {.preemptions = 2, .stale = 1, .spurious = 1}},
       {"credits: three through one door", room(), {.preemptions = 2, .stale = 1, .spurious = 1}},
+      {"credits: waiters and a tombstone", grave(), {.preemptions = 2, .stale = 2, .spurious = 1}},
       {"credits: the door closes", closing_room(), {.preemptions = 2, .stale = 1, .spurious = 1}},
   };
 }
