@@ -9,10 +9,13 @@
 
 namespace inferkit {
 
-// The production policy. A replacement offers the same four names.
+// The production policy. A replacement offers the same five names.
 struct StdAtom {
   template <class T>
   using Atomic = std::atomic<T>;
+  // Data that an atomic beside it guards.
+  template <class T>
+  using Plain = T;
 
   static void wait(const Atomic<std::uint32_t>& word, std::uint32_t expected,
                    TimeNs until) noexcept {

@@ -75,36 +75,38 @@ template <class Atom>
 struct alignas(kCacheLineBytes) Request {
   template <class T>
   using Atomic = typename Atom::template Atomic<T>;
+  template <class T>
+  using Plain = typename Atom::template Plain<T>;
 
   Atomic<std::uint64_t> word{0};  // generation << 32 | owners << 8 | state
   Atomic<std::uint32_t> wait{0};
-  std::uint32_t index = 0;  // in the slab; constant
-  Request* next = nullptr;  // inbox, then mailbox; in between it belongs to nobody
+  std::uint32_t index = 0;        // in the slab; constant
+  Plain<Request*> next{nullptr};  // inbox, then mailbox; in between it belongs to nobody
   Atomic<std::uint32_t> next_free{0};
 
   // Written by the submitter before the push, read-only afterwards.
-  Sink<Atom>* sink = nullptr;  // null: a caller blocks for the answer
-  void* user = nullptr;        // the sink's own
+  Plain<Sink<Atom>*> sink{nullptr};  // null: a caller blocks for the answer
+  Plain<void*> user{nullptr};        // the sink's own
   std::uint32_t rows = 0;
   std::int32_t priority = 0;
   std::uint64_t lane_hash = 0;
   LaneDims lane_dims;
-  std::uint64_t charged_bytes = 0;  // what was taken from the credits
+  Plain<std::uint64_t> charged_bytes{0};  // what was taken from the credits
   TimeNs arrival = 0;
   TimeNs deadline = kNever;
   BlockRef payload;  // Payload (batch/payload.h); freed by whoever wins the CAS out of queued
 
   // Written by the side that moves it out of claimed, before the CAS that says so.
   ResultRef result;
-  std::uint32_t first_row = 0;
+  Plain<std::uint32_t> first_row{0};
   std::unique_ptr<Error> error;
 
   // The token holder's: the lane that it lies in.
-  const void* lane = nullptr;
+  Plain<const void*> lane{nullptr};
 
   // Wake chain and hand-over, published by `wait`.
-  Request* wake_next = nullptr;
-  std::uint32_t lead_lease = 0;
+  Plain<Request*> wake_next{nullptr};
+  Plain<std::uint32_t> lead_lease{0};
 
   // --- the state machine -------------------------------------------------------------------
 

@@ -173,6 +173,8 @@ class Plain {
 struct ExploredAtom {
   template <class T>
   using Atomic = explorer::Atomic<T>;
+  template <class T>
+  using Plain = explorer::Plain<T>;
 
   static void wait(const Atomic<std::uint32_t>& word, std::uint32_t expected, TimeNs until) {
     word.wait(expected, until);

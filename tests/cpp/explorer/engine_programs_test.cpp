@@ -119,7 +119,8 @@ struct Service {
     const RequestState state = record->state();
     require(is_terminal(state), "an answer that is none");
     if (state == RequestState::done) {
-      const Slip& slip = *static_cast<Slip*>(record->user);
+      void* const user = record->user;
+      const Slip& slip = *static_cast<Slip*>(user);
       require(slip.answered == slip.asked + 1, "a wrong answer");
     }
     require(state != RequestState::failed || (poisoned && record->user == &slips[1]),
