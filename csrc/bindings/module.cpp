@@ -22,7 +22,9 @@
 
 namespace py = pybind11;
 
-PYBIND11_MODULE(_core, module) {
+// pybind11's part of the import; its first load hangs in a sub-interpreter, so it is not begun
+// there.
+PYBIND11_MODULE(_core_body, module) {
   using namespace inferkit;
   module.doc() = "The native core of inferkit. Private: use the names of the package.";
   module.attr("__version__") = std::string(version());
@@ -40,4 +42,12 @@ PYBIND11_MODULE(_core, module) {
       set_error(error);
     }
   });
+}
+
+PyMODINIT_FUNC PyInit__core() {
+  if (PyInterpreterState_Get() == PyInterpreterState_Main()) return PyInit__core_body();
+  PyErr_SetString(PyExc_ImportError,
+                  "inferkit serves the main interpreter of a process and cannot be imported in a "
+                  "sub-interpreter; import it in the main one, or use processes");
+  return nullptr;
 }

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from programs import run_program
 
 # Runs in a fresh interpreter: what the test process has imported must not hide anything.
 PROGRAM = """
@@ -91,3 +92,25 @@ def strangers_opened(facts: dict[str, object]) -> list[str]:
     assert isinstance(opened, list)
     modules = (".py", ".pyc", ".so", ".pyd")
     return [path for path in opened if not path.endswith(modules) and ".pyc." not in path]
+
+
+def test_a_sub_interpreter_is_refused_at_once() -> None:
+    code, out, err = run_program(
+        """
+        import sys
+        try:
+            import _interpreters as interpreters  # 3.13 and later
+            other = interpreters.create("legacy")
+        except ImportError:
+            import _xxsubinterpreters as interpreters
+            other = interpreters.create(isolated=False)
+        lines = "try:", " import inferkit", "except ImportError as error:", " print(error, flush=True)"
+        interpreters.run_string(other, chr(10).join(lines))
+        interpreters.destroy(other)
+        import inferkit
+        print("and served the main one")
+        """
+    )
+    assert (code, err) == (0, "")
+    assert "cannot be imported in a sub-interpreter" in out
+    assert "and served the main one" in out
