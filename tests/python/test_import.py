@@ -104,7 +104,8 @@ def test_a_sub_interpreter_is_refused_at_once() -> None:
         except ImportError:
             import _xxsubinterpreters as interpreters
             other = interpreters.create(isolated=False)
-        lines = "try:", " import inferkit", "except ImportError as error:", " print(error, flush=True)"
+        lines = ["try:", " import inferkit", "except ImportError as error:"]
+        lines.append(" print(error, flush=True)")
         interpreters.run_string(other, chr(10).join(lines))
         interpreters.destroy(other)
         import inferkit

@@ -222,6 +222,19 @@ explorer::MakeProgram deadlines() {
                       [](Two& s) { s.check(); });
 }
 
+explorer::MakeProgram only_the_keeper() {
+  using One = Service<1>;
+  return program<One>({[](One& s) {
+                         static_cast<void>(s.send(0, s.clock.now() + kSecond));
+                         s.take_answers(1);
+                       },
+                       [](One& s) { s.keep_time(); }},
+                      [](One& s) {
+                        s.check();
+                        require(s.resolver.ledger.expired.get() == 1, "who answered?");
+                      });
+}
+
 explorer::MakeProgram cancelled() {
   using Two = Service<2>;
   return program<Two>({[](Two& s) { s.block_for(0); },
@@ -278,6 +291,7 @@ std::vector<NamedProgram> engine_programs() {
       {"engine: two callers block", two_block(), kBudget, 10'000},
       {"engine: one blocks, one is told", one_blocks_one_is_told(), kBudget, 10'000},
       {"engine: deadlines and the keeper", deadlines(), kBudget, 10'000},
+      {"engine: nobody but the keeper", only_the_keeper(), kBudget, 10'000},
       {"engine: a request is cancelled", cancelled(), kBudget, 10'000},
       {"engine: room for one, and a tombstone in it", no_room(), kBudget, 10'000},
       {"engine: one of a batch makes it fail", poisoned(), kBudget, 10'000},
