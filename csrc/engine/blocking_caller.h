@@ -74,15 +74,15 @@ class BlockingCaller {
   // hands a batch to a thread that is leaving.
   [[nodiscard]] std::uint32_t sleep(Record* request, TimeNs until) noexcept {
     std::uint32_t word = kAwake;
-    // acquire: a failure has found `done`.
-    if (!request->wait.compare_exchange_strong(word, kParked, std::memory_order_acquire,
+    // acquire: a failure has found `done`, and the state is looked at next.
+    if (!request->wait.compare_exchange_strong(word, kParked, std::memory_order_relaxed,
                                                std::memory_order_acquire)) {
       return word;
     }
     Atom::wait(request->wait, kParked, until);
     word = kParked;
-    // acquire: pairs with the hand-over and with `done`.
-    if (request->wait.compare_exchange_strong(word, kAwake, std::memory_order_acquire,
+    // acquire on failure: pairs with the hand-over and with `done`.
+    if (request->wait.compare_exchange_strong(word, kAwake, std::memory_order_relaxed,
                                               std::memory_order_acquire)) {
       return kAwake;
     }

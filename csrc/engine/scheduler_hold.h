@@ -62,7 +62,8 @@ void Scheduler<Atom>::collect_returns() {
 
 template <class Atom>
 void Scheduler<Atom>::tidy(TimeNs now, Wakes& wakes) {
-  const bool closing = closing_.load(std::memory_order_acquire);
+  // relaxed: who begins to close rings afterwards, and the ring carries the order.
+  const bool closing = closing_.load(std::memory_order_relaxed);
   const std::int32_t tombstones = tombstones_.load(std::memory_order_relaxed);
   // relaxed: a hint; who asked rings afterwards, and the ring carries the order. Somebody who waits
   // for room must not wait for a run that another gave up: see note_tombstone().
