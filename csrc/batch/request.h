@@ -155,8 +155,10 @@ struct alignas(kCacheLineBytes) Request {
     std::uint64_t seen = word.load(std::memory_order_relaxed);
     while (state_of(seen) == from && generation_of(seen) == generation) {
       const std::uint64_t next = ((seen & ~0xffULL) | static_cast<std::uint64_t>(to)) + kOneOwner;
-      // relaxed: the winner has written nothing yet, and tells by the mailbox or by `wait`.
-      if (word.compare_exchange_weak(seen, next, std::memory_order_relaxed)) {
+      // release: who finds the request ended, and closes, also finds that the winner still has
+      // sinks to wake (Scheduler::become_teller()).
+      if (word.compare_exchange_weak(seen, next, std::memory_order_release,
+                                     std::memory_order_relaxed)) {
         return true;
       }
     }

@@ -215,10 +215,12 @@ PyCFunction method(Function function) {
 }
 
 PyMethodDef kMethods[] = {
+    {"add_done_callback", method(coroutine_future::add_done_callback),
+     METH_FASTCALL | METH_KEYWORDS,
+     "add_done_callback(self, callback: object, *, context: object = None) -> None"},
     {"send", send, METH_O, "send(self, value: None) -> object"},
     {"throw", method(throw_in), METH_FASTCALL, "throw(self, exception: BaseException) -> object"},
     {"close", close, METH_NOARGS, "close(self) -> None"},
-    coroutine_future::kAddDoneCallback,
     {"get_loop", coroutine_future::get_loop, METH_NOARGS,
      "get_loop(self) -> asyncio.AbstractEventLoop"},
     {"remove_done_callback", coroutine_future::remove_done_callback, METH_O,
@@ -276,7 +278,7 @@ PyType_Spec kSpec = {"inferkit._core.RunCoroutine", sizeof(RunCoroutine), 0,
 }  // namespace
 
 bool add_coroutine(PyObject* module) {
-  if (!coroutine_future::intern_names()) return false;
+  if (!coroutine_future::intern_names(&kMethods[0])) return false;
   the_type = reinterpret_cast<PyTypeObject*>(PyType_FromModuleAndSpec(module, &kSpec, nullptr));
   if (the_type == nullptr || PyModule_AddType(module, the_type) < 0) return false;
   const Ref abc = Ref::steal(PyImport_ImportModule("collections.abc"));

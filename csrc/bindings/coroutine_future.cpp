@@ -99,6 +99,7 @@ bool refuse_unless_done(RunCoroutine* coroutine) {
 PyObject* the_blocking = nullptr;  // interned, as asyncio's own names are
 PyObject* the_loop_getter = nullptr;
 PyObject* the_callback_adder = nullptr;
+PyMethodDef* the_adder = nullptr;  // what the last one stands for
 
 bool append_callback(RunCoroutine* coroutine, PyObject* callback, Ref context) {
   if (coroutine->callback == nullptr && coroutine->more == nullptr) {
@@ -159,8 +160,8 @@ PyObject* get_loop(PyObject* self, PyObject* /*unused*/) {
   return nullptr;
 }
 
-static PyObject* add_done_callback(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
-                                   PyObject* kwnames) {
+PyObject* add_done_callback(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
+                            PyObject* kwnames) {
   RunCoroutine* coroutine = coroutine_of(self);
   if (nargs != 1) {
     PyErr_SetString(PyExc_TypeError, "add_done_callback() takes one callback");
@@ -174,12 +175,6 @@ static PyObject* add_done_callback(PyObject* self, PyObject* const* args, Py_ssi
   if (is_done(coroutine) && coroutine->port != nullptr) resume_soon(coroutine);
   Py_RETURN_NONE;
 }
-
-PyMethodDef kAddDoneCallback = {
-    "add_done_callback",
-    reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(add_done_callback)),
-    METH_FASTCALL | METH_KEYWORDS,
-    "add_done_callback(self, callback: object, *, context: object = None) -> None"};
 
 PyObject* remove_done_callback(PyObject* self, PyObject* callback) {
   RunCoroutine* coroutine = coroutine_of(self);
@@ -250,16 +245,17 @@ PyObject* exception(PyObject* self, PyObject* /*unused*/) {
   return Py_NewRef(coroutine->error == nullptr ? Py_None : coroutine->error);
 }
 
-bool intern_names() {
+bool intern_names(PyMethodDef* callback_adder) {
+  the_adder = callback_adder;
   the_blocking = PyUnicode_InternFromString("_asyncio_future_blocking");
   the_loop_getter = PyUnicode_InternFromString("get_loop");
-  the_callback_adder = PyUnicode_InternFromString(kAddDoneCallback.ml_name);
+  the_callback_adder = PyUnicode_InternFromString(the_adder->ml_name);
   return the_blocking != nullptr && the_loop_getter != nullptr && the_callback_adder != nullptr;
 }
 
 PyObject* getattro(PyObject* self, PyObject* name) {
   if (name == the_blocking) return get_blocking(self, nullptr);
-  if (name == the_callback_adder) return PyCFunction_New(&kAddDoneCallback, self);
+  if (name == the_callback_adder) return PyCFunction_New(the_adder, self);
   const RunCoroutine* coroutine = coroutine_of(self);
   if (name == the_loop_getter && coroutine->port != nullptr) return coroutine->port->loop_getter();
   return PyObject_GenericGetAttr(self, name);

@@ -18,7 +18,8 @@ namespace coroutine_future {
 PyObject* get_blocking(PyObject* self, void* unused);
 int set_blocking(PyObject* self, PyObject* value, void* unused);
 PyObject* get_loop(PyObject* self, PyObject* unused);
-extern PyMethodDef kAddDoneCallback;
+PyObject* add_done_callback(PyObject* self, PyObject* const* args, Py_ssize_t nargs,
+                            PyObject* kwnames);
 PyObject* remove_done_callback(PyObject* self, PyObject* callback);
 PyObject* cancel(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames);
 PyObject* cancelled(PyObject* self, PyObject* unused);
@@ -26,7 +27,8 @@ PyObject* done(PyObject* self, PyObject* unused);
 PyObject* result(PyObject* self, PyObject* unused);
 PyObject* exception(PyObject* self, PyObject* unused);
 // What a task asks for at every await is found by the address of its name, without a lookup.
-[[nodiscard]] bool intern_names();  // once, before the rest
+// `callback_adder`: add_done_callback's row in the table of methods. Once, before the rest.
+[[nodiscard]] bool intern_names(PyMethodDef* callback_adder);
 PyObject* getattro(PyObject* self, PyObject* name);
 int setattro(PyObject* self, PyObject* name, PyObject* value);
 }  // namespace coroutine_future

@@ -11,7 +11,8 @@
 namespace inferkit {
 namespace {
 
-constexpr const char* kCapsule = "inferkit.LoopPort";
+constexpr const char* kCapsule = "inferkit.LoopPort.Attachment";
+constexpr const char* kPortCapsule = "inferkit.LoopPort";
 
 // What a loop holds of us. Its end is how a loop without a farewell says that it is closed.
 struct Attachment {
@@ -45,7 +46,7 @@ PyObject* flush(PyObject* capsule, PyObject* /*unused*/) {
 }
 
 PyObject* get_loop(PyObject* capsule, PyObject* /*unused*/) {
-  return static_cast<LoopPort*>(PyCapsule_GetPointer(capsule, kCapsule))->get_loop();
+  return static_cast<LoopPort*>(PyCapsule_GetPointer(capsule, kPortCapsule))->get_loop();
 }
 
 PyMethodDef kGetLoop = {"get_loop", get_loop, METH_NOARGS, nullptr};
@@ -67,7 +68,7 @@ PyObject* LoopPort::get_loop() const {
 
 PyObject* LoopPort::loop_getter() {
   if (loop_getter_ == nullptr) {
-    const Ref self = Ref::steal(PyCapsule_New(this, kCapsule, nullptr));
+    const Ref self = Ref::steal(PyCapsule_New(this, kPortCapsule, nullptr));
     if (self) loop_getter_ = PyCFunction_New(&kGetLoop, self.get());
   }
   return Py_XNewRef(loop_getter_);

@@ -33,7 +33,8 @@ class LoopPort final : public EngineSink {
   [[nodiscard]] PyObject* loop() const noexcept { return loop_; }  // borrowed; null: none
   // The same as Python sees it: a new reference, or null with RuntimeError set where it is closed.
   [[nodiscard]] PyObject* get_loop() const;
-  // get_loop() as something to call, made once. Null with an exception set.
+  // get_loop() as something to call at once, made once: it answers for the port, which may serve
+  // another loop later. Null with an exception set.
   [[nodiscard]] PyObject* loop_getter();
   [[nodiscard]] bool is_attached_by(PyObject* capsule) const noexcept {
     return attachment_ == capsule;

@@ -171,7 +171,7 @@ class Resolver {
     if (set_done(request)) wake(request);
   }
 
-  // True: the caller sleeps. acq_rel: pairs with the sleeper's acquire, and with its CAS to parked.
+  // True: the caller sleeps. acq_rel: pairs with the sleeper's acquire.
   [[nodiscard]] bool set_done(Record* request) noexcept {
     const std::uint32_t before = request->wait.exchange(static_cast<std::uint32_t>(WaitWord::done),
                                                         std::memory_order_acq_rel);

@@ -84,6 +84,15 @@ std::uint32_t next_size(std::uint32_t rows) noexcept {
   return std::has_single_bit(rows) ? rows / 2 * 3 : rows / 3 * 4;
 }
 
+// The median: a run that lost its core, or was spared what the others suffered, is no sign of the
+// model. Of the first turn only where it was the only one: memory was fresh then.
+double typical(std::vector<double>& shares) {
+  if (shares.size() > 1) shares.erase(shares.begin());
+  std::sort(shares.begin(), shares.end());
+  const std::size_t half = shares.size() / 2;
+  return shares.size() % 2 != 0 ? shares[half] : (shares[half - 1] + shares[half]) / 2;
+}
+
 // How long batches of several sizes take. They run by turns, and count as shares of their turn: the
 // machine's slow moments, which last longer than a turn, fall on every size alike. Other ways made
 // small sizes, of which more runs fit in a fast moment, look better than they are.
@@ -108,12 +117,7 @@ class SizeTimer {
   template <class Visit>
   void each(Visit&& visit) {
     for (Size& size : sizes_) {
-      // The median: a run that lost its core, or was spared what the others suffered, is no sign
-      // of the model.
-      const auto typical =
-          size.shares.begin() + static_cast<std::ptrdiff_t>(size.shares.size() / 2);
-      std::nth_element(size.shares.begin(), typical, size.shares.end());
-      const auto took = std::llround(*typical * static_cast<double>(fastest_));
+      const auto took = std::llround(typical(size.shares) * static_cast<double>(fastest_));
       visit(size.rows, std::max<DurationNs>(1, took));
     }
   }

@@ -100,9 +100,9 @@ class Credits {
 
   [[nodiscard]] Take attempt(std::uint64_t bytes, std::uint64_t mark_if_full) noexcept {
     const std::uint64_t want = steps(bytes);
-    // acquire, also on failure: who finds that another waits comes after that announcement, and so
-    // looks for tombstones after it, as if the announcement were his own: see has_waiters().
-    std::uint64_t word = word_.load(std::memory_order_acquire);
+    // seq_cst, also on failure: who finds that another waits announces nothing himself, yet goes on
+    // to look for tombstones: see has_waiters().
+    std::uint64_t word = word_.load(std::memory_order_seq_cst);
     for (;;) {
       if ((word & kClosed) != 0) return Take::closed;
       const std::uint64_t requests = (word / kOneRequest) & kMaxRequests;
@@ -110,10 +110,9 @@ class Credits {
       const bool full = requests >= max_requests_ || used + want > max_steps_;
       const std::uint64_t next = full ? word | mark_if_full : word + kOneRequest + want;
       if (full && next == word) return Take::full;
-      // seq_cst: for has_waiters(). Acquires too: pairs with give()'s release, the room was really
-      // vacated.
+      // Acquires too: pairs with give()'s release, the room was really vacated.
       if (word_.compare_exchange_weak(word, next, std::memory_order_seq_cst,
-                                      std::memory_order_acquire)) {
+                                      std::memory_order_seq_cst)) {
         return full ? Take::full : Take::taken;
       }
     }

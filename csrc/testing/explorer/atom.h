@@ -15,6 +15,7 @@ namespace inferkit::explorer {
 
 // std::atomic, as far as inferkit uses it: each operation is a step of the run and may be weakened
 // where it stands in the source. Outside of a run it is a plain variable.
+// Threads: the fibers of a run. Owns: its history. Blocks: wait().
 template <class T>
 class Atomic {
   static_assert(std::is_trivially_copyable_v<T> && sizeof(T) <= sizeof(std::uint64_t));
@@ -132,12 +133,15 @@ class Atomic {
   mutable std::uint32_t id_ = ~0U;  // numbered when first used
 };
 
-// Data of which every access must happen after the last write, and every write after all accesses.
+// Data of which every access must happen after the last write, and every write after all accesses;
+// otherwise the run fails. Threads: the fibers of a run. Owns: the value.
 template <class T>
 class Plain {
  public:
   Plain() = default;
   Plain(T value) : value_(value) {}  // NOLINT: as T itself
+  Plain(const Plain& other) : value_(static_cast<T>(other)) {}
+  Plain& operator=(const Plain& other) { return *this = static_cast<T>(other); }
   Plain& operator=(T value) {
     access(true);
     value_ = value;
@@ -170,6 +174,7 @@ class Plain {
   mutable std::array<std::uint32_t, kMaxThreads> written_{};
 };
 
+// In the place of StdAtom (base/atom.h), whose contract it keeps.
 struct ExploredAtom {
   template <class T>
   using Atomic = explorer::Atomic<T>;

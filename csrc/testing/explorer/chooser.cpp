@@ -1,6 +1,8 @@
 #include "testing/explorer/chooser.h"
 
 #include <algorithm>
+#include <cstdio>
+#include <cstdlib>
 #include <sstream>
 
 namespace inferkit::explorer {
@@ -27,6 +29,10 @@ std::uint32_t DepthFirst::pick(std::uint32_t options, Cost cost) {
   std::uint32_t& left = left_[static_cast<std::size_t>(cost)];
   if (left == 0) return 0;
   if (depth_ == steps_.size()) steps_.push_back({0, options});
+  if (steps_[depth_].options != options) {
+    std::fputs("explorer: the same choices led elsewhere; the program depends on more\n", stderr);
+    std::abort();
+  }
   const std::uint32_t chosen = steps_[depth_++].chosen;
   if (chosen != 0 && cost != Cost::none) --left;
   return chosen;

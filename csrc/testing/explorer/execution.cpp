@@ -8,7 +8,7 @@ namespace {
 
 constexpr std::size_t kMain = kMaxThreads - 1;
 
-struct Checked {};  // ends Program::check()
+struct Checked {};  // ends a program's set-up, or its check()
 
 Execution* the_current = nullptr;
 
@@ -27,7 +27,14 @@ Execution* Execution::current() noexcept { return the_current; }
 
 std::string Execution::run(const std::function<std::unique_ptr<Program>()>& make) {
   the_current = this;
-  program_ = make();
+  try {
+    program_ = make();
+  } catch (const Checked&) {
+    the_current = nullptr;
+    return failure_;
+  }
+  over_ = false;
+  threads_[kMain].now.step(kMain);
   count_ = program_->threads();
   for (std::size_t i = 0; i < count_; ++i) {
     threads_[i].now = threads_[kMain].now;  // made after the set-up
@@ -37,7 +44,10 @@ std::string Execution::run(const std::function<std::unique_ptr<Program>()>& make
   go_on_elsewhere(Cost::none);
   running_ = kMain;
   over_ = true;
-  for (std::size_t i = 0; i < count_; ++i) threads_[kMain].now.join(threads_[i].now);
+  for (std::size_t i = 0; i < count_; ++i) {
+    threads_[i].now.step(i);
+    threads_[kMain].now.join(threads_[i].now);
+  }
   try {
     if (failure_.empty()) program_->check();
   } catch (const Checked&) {
@@ -149,9 +159,11 @@ void Execution::read(Location& location, std::uint32_t id, std::uint32_t message
   Thread& thread = threads_[running_];
   const View& known = location.history[message].view;
   thread.now.see(id, message);
-  thread.acquired.join(known);
   tell("sees", location.history[message].value, newest(location) - message);
   if (acquires(order)) thread.now.join(known);
+  if (order == std::memory_order_seq_cst) {
+    location.last_seq_cst = std::max(location.last_seq_cst, message);
+  }
 }
 
 void Execution::write(Location& location, std::uint32_t id, std::uint64_t value,
@@ -165,6 +177,7 @@ void Execution::write(Location& location, std::uint32_t id, std::uint64_t value,
   if (releases(order)) message.view.join(thread.now);
   message.view.see(id, number);
   location.history.push_back(std::move(message));
+  for (Thread& each : threads_) each.paused = false;  // something was done
   tell("writes", value, 0);
   if (order == std::memory_order_seq_cst) location.last_seq_cst = number;
 }
@@ -188,15 +201,32 @@ bool Execution::compare_exchange(Location& location, std::uint32_t& id, std::uin
                                  std::uint64_t desired, bool weak, std::memory_order success,
                                  std::memory_order failure) {
   step(location, id);
-  const bool equal = location.history.back().value == expected;
-  const bool may_fail = weak && running_ != kMain;
-  if (equal && !(may_fail && chooser_.choose(2, Cost::spurious) == 1)) {
-    read(location, id, newest(location), success);
-    write(location, id, desired, success, &location.history.back().view);
-    return true;
+  // It fails where it sees another value, which may be an old one as for any load.
+  const std::uint32_t oldest = oldest_for(location, id, failure);
+  std::vector<std::uint32_t> others;
+  for (std::uint32_t message = newest(location) + 1; message-- > oldest;) {
+    if (location.history[message].value != expected) others.push_back(message);
   }
-  read(location, id, newest(location), failure);
-  expected = location.history.back().value;
+  const bool equal = location.history.back().value == expected;
+  if (equal) {
+    const auto ways = static_cast<std::uint32_t>(others.size()) + 1;
+    const std::uint32_t way = chooser_.choose(ways, Cost::stale);
+    const bool for_nothing =
+        way == 0 && weak && running_ != kMain && chooser_.choose(2, Cost::spurious) == 1;
+    if (way == 0 && !for_nothing) {
+      read(location, id, newest(location), success);
+      write(location, id, desired, success, &location.history.back().view);
+      return true;
+    }
+    const std::uint32_t seen = for_nothing ? newest(location) : others[way - 1];
+    read(location, id, seen, failure);
+    expected = location.history[seen].value;
+    return false;
+  }
+  const auto ways = static_cast<std::uint32_t>(others.size());
+  const std::uint32_t seen = others[chooser_.choose(ways, Cost::stale)];
+  read(location, id, seen, failure);
+  expected = location.history[seen].value;
   return false;
 }
 

@@ -19,8 +19,10 @@
 
 namespace inferkit::explorer {
 
-// A few threads over shared objects that are templated on Atom. Made anew for every run, on the
-// thread that explores; so is check(), after every thread has come to its end.
+// A few threads over shared objects that are templated on Atom, made anew for every run. It must
+// depend on nothing but the choices made for it: no real time, no addresses.
+// Threads: made and checked (after every thread has come to its end) by the one that explores;
+// run(i) is fiber i. Blocks: by Atom::wait only. Throws: nothing out of run().
 class Program {
  public:
   virtual ~Program() = default;
@@ -39,11 +41,12 @@ struct Location {
   std::uint32_t last_seq_cst = 0;  // newest message written by a seq_cst operation
 };
 
-// Memory as C++20 has it, as far as promises of the future are left out: writes take their place in
-// the modification order as they are made; a load may see any write that its thread need not know
-// to be overwritten; a read-modify-write sees the newest. seq_cst operations are ordered as they
-// are made.
-// Threads: one system thread; the program's are fibers, switched before each atomic operation.
+// Memory after C++20, with less freedom in three things: a thread's operations are made in program
+// order, a write takes its place in the modification order as it is made, and so do seq_cst
+// operations in theirs. A load may see any write that its thread need not know to be overwritten, a
+// failing compare-and-exchange too; a read-modify-write sees the newest. There are no fences.
+// Threads: one system thread; the program's are fibers, switched before each atomic operation, so
+// it must hold no lock over one. Owns: the program. Throws: what Program's set-up throws.
 class Execution {
  public:
   // `trace`: told of every step; may be null.
@@ -130,7 +133,7 @@ class Execution {
   std::uint32_t steps_ = 0;
   TimeNs now_ = kMillisecond;
   std::string failure_;
-  bool over_ = false;
+  bool over_ = true;  // no thread of the program stands anywhere
 };
 
 }  // namespace inferkit::explorer

@@ -1,5 +1,9 @@
 #include "testing/explorer/fiber.h"
 
+#include <cxxabi.h>
+
+#include <cstring>
+
 namespace inferkit::explorer {
 
 void Fiber::start(Entry entry) {
@@ -11,6 +15,12 @@ void Fiber::start(Entry entry) {
   makecontext(&context_, entry, 0);
 }
 
-void Fiber::switch_to(Fiber& from, Fiber& to) { swapcontext(&from.context_, &to.context_); }
+// The exceptions that are being handled belong to the fiber, but the runtime keeps them by thread.
+void Fiber::switch_to(Fiber& from, Fiber& to) {
+  void* handled = abi::__cxa_get_globals();
+  std::memcpy(from.handled_.data(), handled, from.handled_.size());
+  std::memcpy(handled, to.handled_.data(), to.handled_.size());
+  swapcontext(&from.context_, &to.context_);
+}
 
 }  // namespace inferkit::explorer

@@ -3,6 +3,7 @@
 
 #include <ucontext.h>
 
+#include <array>
 #include <cstddef>
 #include <memory>
 
@@ -26,6 +27,8 @@ class Fiber {
 
   ucontext_t context_{};
   std::unique_ptr<std::byte[]> stack_;
+  // Of the C++ ABI's __cxa_eh_globals: a pointer and an unsigned int.
+  std::array<std::byte, sizeof(void*) + sizeof(unsigned)> handled_{};
 };
 
 }  // namespace inferkit::explorer

@@ -12,7 +12,7 @@ namespace inferkit::explorer {
 inline constexpr std::size_t kMaxThreads = 8;  // of a program, and the one that sets it up
 
 // For each location the oldest message that may still be read, and for each thread how many of its
-// steps happened before. A value. Joining two views takes the later of each.
+// steps happened before. Threads: a value. Joining two views takes the later of each.
 class View {
  public:
   [[nodiscard]] std::uint32_t seen(std::uint32_t location) const noexcept {

@@ -35,9 +35,12 @@ struct Slip {
 class Port final : public Sink<ExploredAtom> {
  public:
   void wake() noexcept override {
+    require(alive_ == 1, "woken after the close");
     told_.store(1, std::memory_order_release);
     ExploredAtom::wake(told_, 1);
   }
+  // The engine is closed: from now on wake() must not be called.
+  void end() { alive_ = 0; }
   // Until `count` answers have come; each is given to take(record).
   template <class Take>
   void serve(int count, Take take) {
@@ -54,6 +57,7 @@ class Port final : public Sink<ExploredAtom> {
 
  private:
   Atomic<std::uint32_t> told_{0};
+  Plain<int> alive_{1};
 };
 
 template <std::uint32_t kCallers, std::uint32_t kPending = 4, std::uint32_t kInstances = 1>
@@ -87,7 +91,7 @@ struct Service {
     }
   }
 
-  // As Engine::Core::accept(); waits for room.
+  // As Engine::Core::accept(); waits for room. Null: the door is closed.
   Record* accept(int number, TimeNs deadline = kNever, Port* sink = nullptr) {
     slips[static_cast<std::size_t>(number)].asked = number;
     float value = static_cast<float>(number);
@@ -97,6 +101,7 @@ struct Service {
       const std::uint32_t epoch = resolver.credits.epoch();
       const auto take = take_credits(resolver, scheduler, plan.bytes, true);
       if (take == Credits<ExploredAtom>::Take::taken) break;
+      if (take == Credits<ExploredAtom>::Take::closed) return nullptr;
       resolver.credits.wait(epoch, kNever);
     }
     Record* record = resolver.slab.take();
@@ -131,6 +136,7 @@ struct Service {
   // --- the threads ----------------------------------------------------------------------------
   void block_for(int number, TimeNs deadline = kNever) {
     Record* record = accept(number, deadline);
+    if (record == nullptr) return leave();
     caller.start(record);
     while (!caller.await(record, kNever)) {
     }
@@ -139,6 +145,7 @@ struct Service {
   }
   Record* send(int number, TimeNs deadline = kNever) {
     Record* record = accept(number, deadline, &port);
+    if (record == nullptr) return nullptr;
     scheduler.push(record);
     static_cast<void>(scheduler.ring({}));
     return record;
@@ -162,10 +169,13 @@ struct Service {
     TimeNs due = kNever;
     while (scheduler.keeper().next(due, clock)) static_cast<void>(scheduler.ring({}));
   }
-  // The last caller closes the engine, as Engine::Core::close() does, but never looks again after a
-  // while: nothing may be missed.
+  // The last to leave closes the engine.
   void leave() {
-    if (callers.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+    if (callers.fetch_sub(1, std::memory_order_acq_rel) == 1) close();
+  }
+  // As Engine::Core::close() without draining, but it never looks again after a while: nothing may
+  // be missed.
+  void close() {
     resolver.credits.close();
     resolver.room_made();
     scheduler.begin_closing();
@@ -176,6 +186,7 @@ struct Service {
       resolver.credits.wait(epoch, kNever);
     }
     static_cast<void>(scheduler.wait_all_free(kNever));
+    port.end();
     stopping.store(true, std::memory_order_release);
     scheduler.runners().notify_all();
     scheduler.keeper().stop();
@@ -271,6 +282,18 @@ explorer::MakeProgram poisoned() {
                       [](Bad& s) { s.check(); });
 }
 
+// The close comes whenever it comes: to a queued request, a sleeping caller, one at the door.
+explorer::MakeProgram closed() {
+  using Any = Service<3, 1>;  // more than ever leave: the closer is a thread of its own
+  return program<Any>({[](Any& s) { s.block_for(0); },
+                       [](Any& s) {
+                         const int sent = s.send(1) == nullptr ? 0 : 1;
+                         s.take_answers(sent);
+                       },
+                       [](Any& s) { s.run_batches(); }, [](Any& s) { s.close(); }},
+                      [](Any& s) { s.check(); });
+}
+
 explorer::MakeProgram two_instances() {
   using Wide = Service<2, 4, 2>;
   return program<Wide>({[](Wide& s) {
@@ -295,6 +318,7 @@ std::vector<NamedProgram> engine_programs() {
       {"engine: a request is cancelled", cancelled(), kBudget, 10'000},
       {"engine: room for one, and a tombstone in it", no_room(), kBudget, 10'000},
       {"engine: one of a batch makes it fail", poisoned(), kBudget, 10'000},
+      {"engine: closed at any moment", closed(), kBudget, 10'000},
       {"engine: two instances", two_instances(), kBudget, 10'000},
   };
 }

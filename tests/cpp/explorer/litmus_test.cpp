@@ -1,4 +1,5 @@
-// The explorer itself: it finds what C++ allows, and nothing that it forbids.
+// The explorer itself: it finds what these programs may do under C++20, and nothing that they may
+// not.
 #include <doctest/doctest.h>
 
 #include <functional>
@@ -93,6 +94,35 @@ TEST_CASE("explorer: a message passed by release and acquire arrives whole" *
   CHECK(with(kRelease, kAcquire) == Results{"00", "01", "11"});
   CHECK(with(kRelaxed, kAcquire) == Results{"00", "01", "10", "11"});
   CHECK(with(kRelease, kRelaxed) == Results{"00", "01", "10", "11"});
+}
+
+TEST_CASE("explorer: two readers agree on the order of seq_cst loads, and on no other" *
+          doctest::skip(kSanitized)) {
+  const auto both_apart = [](std::memory_order load) {
+    const auto reads = [load](Atomic<std::uint32_t>& first, Atomic<std::uint32_t>& second) {
+      return first.load(load) == 1 && second.load(load) == 0 ? 1 : 0;
+    };
+    return all_runs({[](Shared& s) { s.x.store(1, kRelaxed); },
+                     [](Shared& s) { s.y.store(1, kRelaxed); },
+                     [=](Shared& s) { s.a = reads(s.x, s.y); },
+                     [=](Shared& s) { s.b = reads(s.y, s.x); }})
+        .results.contains("11");
+  };
+  CHECK(both_apart(kAcquire));
+  CHECK_FALSE(both_apart(kSeqCst));
+}
+
+TEST_CASE("explorer: a failing exchange may see an old value" * doctest::skip(kSanitized)) {
+  const Found found = all_runs({[](Shared& s) {
+                                  s.x.store(1, kRelaxed);
+                                  s.x.store(2, kRelaxed);
+                                },
+                                [](Shared& s) {
+                                  std::uint32_t seen = 7;
+                                  s.a = s.x.compare_exchange_strong(seen, 9, kRelaxed, kRelaxed);
+                                  s.b = static_cast<int>(seen);
+                                }});
+  CHECK(found.results == Results{"00", "01", "02"});
 }
 
 TEST_CASE("explorer: a variable is never seen to go back" * doctest::skip(kSanitized)) {
