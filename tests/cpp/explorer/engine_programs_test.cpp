@@ -246,19 +246,10 @@ explorer::MakeProgram only_the_keeper() {
                       });
 }
 
+// Beside a blocked caller; with room for one, the tombstone stands in its way.
+template <std::uint32_t kPending>
 explorer::MakeProgram cancelled() {
-  using Two = Service<2>;
-  return program<Two>({[](Two& s) { s.block_for(0); },
-                       [](Two& s) {
-                         const int gone = s.cancel(s.send(1)) ? 1 : 0;
-                         s.take_answers(1 - gone);
-                       },
-                       [](Two& s) { s.run_batches(); }},
-                      [](Two& s) { s.check(); });
-}
-
-explorer::MakeProgram no_room() {
-  using Two = Service<2, 1>;  // room for one
+  using Two = Service<2, kPending>;
   return program<Two>({[](Two& s) { s.block_for(0); },
                        [](Two& s) {
                          const int gone = s.cancel(s.send(1)) ? 1 : 0;
@@ -315,8 +306,8 @@ std::vector<NamedProgram> engine_programs() {
       {"engine: one blocks, one is told", one_blocks_one_is_told(), kBudget, 10'000},
       {"engine: deadlines and the keeper", deadlines(), kBudget, 10'000},
       {"engine: nobody but the keeper", only_the_keeper(), kBudget, 10'000},
-      {"engine: a request is cancelled", cancelled(), kBudget, 10'000},
-      {"engine: room for one, and a tombstone in it", no_room(), kBudget, 10'000},
+      {"engine: a request is cancelled", cancelled<4>(), kBudget, 10'000},
+      {"engine: room for one, and a tombstone in it", cancelled<1>(), kBudget, 10'000},
       {"engine: one of a batch makes it fail", poisoned(), kBudget, 10'000},
       {"engine: closed at any moment", closed(), kBudget, 10'000},
       {"engine: two instances", two_instances(), kBudget, 10'000},
