@@ -22,9 +22,21 @@
 
 namespace py = pybind11;
 
-// pybind11's part of the import; its first load hangs in a sub-interpreter, so it is not begun
-// there.
+namespace {
+
+// False with ImportError set.
+bool in_main_interpreter() {
+  if (PyInterpreterState_Get() == PyInterpreterState_Main()) return true;
+  PyErr_SetString(PyExc_ImportError,
+                  "inferkit serves the main interpreter of a process and cannot be imported in a "
+                  "sub-interpreter; import it in the main one, or use processes");
+  return false;
+}
+
+}  // namespace
+
 PYBIND11_MODULE(_core_body, module) {
+  if (!in_main_interpreter()) throw py::error_already_set();
   using namespace inferkit;
   module.doc() = "The native core of inferkit. Private: use the names of the package.";
   module.attr("__version__") = std::string(version());
@@ -44,10 +56,6 @@ PYBIND11_MODULE(_core_body, module) {
   });
 }
 
-PyMODINIT_FUNC PyInit__core() {
-  if (PyInterpreterState_Get() == PyInterpreterState_Main()) return PyInit__core_body();
-  PyErr_SetString(PyExc_ImportError,
-                  "inferkit serves the main interpreter of a process and cannot be imported in a "
-                  "sub-interpreter; import it in the main one, or use processes");
-  return nullptr;
-}
+// Before pybind11's own, whose first load hangs in a sub-interpreter. From 3.13 on this function
+// runs in the main interpreter all the same, and only the module's body in the other.
+PyMODINIT_FUNC PyInit__core() { return in_main_interpreter() ? PyInit__core_body() : nullptr; }

@@ -105,7 +105,7 @@ def test_a_sub_interpreter_is_refused_at_once() -> None:
             import _xxsubinterpreters as interpreters
             other = interpreters.create(isolated=False)
         lines = ["try:", " import inferkit", "except ImportError as error:"]
-        lines.append(" print(error, flush=True)")
+        lines.append(" print(error, error.__cause__, flush=True)")
         interpreters.run_string(other, chr(10).join(lines))
         interpreters.destroy(other)
         import inferkit
