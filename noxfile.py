@@ -188,7 +188,8 @@ def asan(session: nox.Session) -> None:
 def explore(session: nox.Session) -> None:
     """The protocols in many more interleavings than CI makes, and every memory order weakened.
 
-    About two hours; `-- 1` for one of CI's size. INFERKIT_EXPLORE_SEED makes one again.
+    Fifty times as many runs as CI makes, or as many times as follows `--`. INFERKIT_EXPLORE_SEED
+    makes one again.
     """
     scale = session.posargs[0] if session.posargs else "50"
     prefix = ("env", f"INFERKIT_EXPLORE={scale}")

@@ -38,7 +38,7 @@ struct Message {
 };
 struct Location {
   std::vector<Message> history;
-  std::uint32_t last_seq_cst = 0;  // newest message written by a seq_cst operation
+  std::uint32_t last_seq_cst = 0;  // newest message that a seq_cst operation wrote or saw
 };
 
 // Memory after C++20, with less freedom in three things: a thread's operations are made in program
