@@ -12,9 +12,9 @@ class OursThreads(Peer):
 
     family = name = "inferkit"
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, **options: Any) -> None:
         """Loads and warms the model up."""
-        self.session = inferkit.Session(path)
+        self.session = inferkit.Session(path, **options)
         self._input = self.session.inputs[0].name
         self.call = self.session.run
 

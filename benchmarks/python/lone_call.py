@@ -5,7 +5,7 @@ from time import perf_counter_ns
 from benchmarks import models
 from benchmarks.models import Model
 from benchmarks.peers.direct import Direct
-from benchmarks.peers.peer import Peer
+from benchmarks.peers.peer import Peer, Row
 from benchmarks.record import Record, print_samples
 from benchmarks.rounds import Ratio, alternate
 from benchmarks.settings import Settings
@@ -34,8 +34,8 @@ def _measure(record: Record, model: Model, blocks: int, peers_only: bool) -> Non
 
         peers.append(OursThreads(model.path))
     for peer in peers:
-        _block(peer, model)  # the first calls allocate
-    samples = alternate(peers, blocks, lambda peer: _block(peer, model))
+        block(peer, model.rows[0])  # the first calls allocate
+    samples = alternate(peers, blocks, lambda peer: block(peer, model.rows[0]))
     ours = next((each for each in samples if each.family == "inferkit"), None)
     ratios = [
         Ratio.of(ours, theirs, figure)
@@ -49,8 +49,9 @@ def _measure(record: Record, model: Model, blocks: int, peers_only: bool) -> Non
         peer.close()
 
 
-def _block(peer: Peer, model: Model) -> Window:
-    call, argument = peer.call, peer.argument(model.rows[0])
+def block(peer: Peer, rows: Row) -> Window:
+    """Calls with the same rows, one after the other, for ``BLOCK_S``."""
+    call, argument = peer.call, peer.argument(rows)
     latencies: list[int] = []
     for _ in range(20):
         call(argument)  # the caches belong to the system that is measured

@@ -22,11 +22,19 @@ struct Session;
 struct SessionOptions;
 struct RunOptions;
 struct MemoryInfo;
-struct Allocator;
 struct Value;
 struct TypeInfo;
 struct TensorInfo;
 struct CudaOptions;
+
+// The one object that also we may make. ONNX Runtime reads no more members than `version` had.
+struct Allocator {
+  std::uint32_t version = 0;
+  void* (*Alloc)(Allocator*, std::size_t bytes) = nullptr;
+  void (*Free)(Allocator*, void*) = nullptr;
+  const MemoryInfo* (*Info)(const Allocator*) = nullptr;
+  void* (*Reserve)(Allocator*, std::size_t bytes) = nullptr;  // for what stays: weights
+};
 
 using PathChar = std::filesystem::path::value_type;
 
@@ -34,9 +42,10 @@ using PathChar = std::filesystem::path::value_type;
 inline constexpr int kInvalidArgument = 2;  // OrtErrorCode
 inline constexpr int kSeverityFatal = 4;    // OrtLoggingLevel
 inline constexpr int kOptimizeAll = 99;     // GraphOptimizationLevel
-inline constexpr int kArenaAllocator = 1;   // OrtAllocatorType
-inline constexpr int kMemoryDefault = 0;    // OrtMemType
-inline constexpr int kOnnxTensor = 1;       // ONNXType
+inline constexpr int kDeviceAllocator = 0;  // OrtAllocatorType
+inline constexpr int kArenaAllocator = 1;
+inline constexpr int kMemoryDefault = 0;  // OrtMemType
+inline constexpr int kOnnxTensor = 1;     // ONNXType
 
 // Functions that can fail return a Status to be released; null means success. Releasing takes
 // null. Strings and dimensions are written to memory that the caller provides.
@@ -87,7 +96,7 @@ inline constexpr int kOnnxTensor = 1;       // ONNXType
   X(125, GetAvailableProviders, Status*(char***, int*))                                            \
   X(126, ReleaseAvailableProviders, Status*(char**, int))                                          \
   X(130, AddSessionConfigEntry, Status*(SessionOptions*, const char* key, const char* value))      \
-  X(165, AddRunConfigEntry, Status*(RunOptions*, const char* key, const char* value))              \
+  X(176, RegisterAllocator, Status*(Env*, Allocator*))                                             \
   X(204, SessionOptionsAppendExecutionProvider_CUDA_V2,                                            \
     Status*(SessionOptions*, const CudaOptions*))                                                  \
   X(205, CreateCUDAProviderOptions, Status*(CudaOptions**))                                        \

@@ -6,11 +6,11 @@
 #include <utility>
 #include <vector>
 
-#include "backend/ort_arena.h"
 #include "backend/ort_handle.h"
 #include "backend/ort_session.h"
 #include "backend/ort_signature.h"
 #include "backend/ort_status.h"
+#include "backend/ort_trim.h"
 #include "backend/ort_value.h"
 #include "base/atom.h"
 #include "base/error.h"
@@ -29,19 +29,18 @@ using ort::Handle;
 // What one run at a time needs, kept so that a run allocates nothing of ours. On cache lines of
 // its own: instances run on different cores.
 struct alignas(kCacheLineBytes) Instance {
-  explicit Instance(const ort::Api& api) : options(api), shrinking(api) {}
+  explicit Instance(const ort::Api& api) : options(api) {}
   Handle<ort::RunOptions> options;
-  Handle<ort::RunOptions> shrinking;  // the same, and the arena shrinks after the run
-  ort::ArenaWatch load_arena;
-  ort::ArenaWatch solo_arena;
+  ort::TrimWatch trim;
   std::vector<ort::Borrowed> kept_inputs;
   std::vector<ort::Borrowed> kept_outputs;
   std::vector<const ort::Value*> inputs;
   std::vector<ort::Value*> outputs;
 };
 
-// Loading leaves freed copies of the weights in the heap, and a session its own.
-void return_free_memory() noexcept {
+// Loading leaves freed copies of the weights, and a session its own.
+void return_free_memory(ort::Memory& memory) noexcept {
+  memory.trim();
 #if defined(__GLIBC__)
   malloc_trim(0);
 #endif
@@ -56,6 +55,9 @@ bool binds(const TensorView& wanted) noexcept {
 class OrtBackend final : public Backend {
  public:
   OrtBackend(OrtLibrary& library, const OrtModel& model, const OrtOptions& options);
+  ~OrtBackend() override;
+  OrtBackend(const OrtBackend&) = delete;
+  OrtBackend& operator=(const OrtBackend&) = delete;
 
   [[nodiscard]] const Signature& signature() const noexcept override { return signature_; }
   [[nodiscard]] std::vector<std::string> notes() const override;
@@ -64,7 +66,7 @@ class OrtBackend final : public Backend {
   void keep_alone_session(bool keep) override {
     if (keep || !solo_) return;
     solo_.reset();
-    return_free_memory();
+    return_free_memory(library_.memory());
   }
 
  private:
@@ -128,7 +130,13 @@ OrtBackend::OrtBackend(OrtLibrary& library, const OrtModel& model, const OrtOpti
              api_.CreateCpuMemoryInfo(ort::kArenaAllocator, ort::kMemoryDefault, memory_.out()),
              ErrorCode::model_load, "describe memory");
   make_instances(options.instances);
-  return_free_memory();
+  return_free_memory(library_.memory());
+}
+
+OrtBackend::~OrtBackend() {
+  load_.reset();
+  solo_.reset();
+  return_free_memory(library_.memory());
 }
 
 void OrtBackend::load(const OrtModel& model, const OrtOptions& options) {
@@ -146,9 +154,6 @@ void OrtBackend::make_instances(std::uint32_t count) {
   for (std::uint32_t i = 0; i < count; ++i) {
     Instance& instance = instances_.emplace_back(api_);
     must(api_.CreateRunOptions(instance.options.out()));
-    must(api_.CreateRunOptions(instance.shrinking.out()));
-    must(api_.AddRunConfigEntry(instance.shrinking.get(), "memory.enable_memory_arena_shrinkage",
-                                "cpu:0"));
     instance.inputs.resize(signature_.inputs.size());
     instance.outputs.resize(signature_.outputs.size());
     for (std::size_t k = 0; k < signature_.inputs.size(); ++k) {
@@ -169,6 +174,11 @@ std::vector<std::string> OrtBackend::notes() const {
                        providers.empty() ? std::string("CPUExecutionProvider") : providers));
   lines.push_back(solo_ ? text("a run that is alone uses ", threads_, " threads, others one each")
                         : text("each run uses ", load_threads_, " thread(s) of the CPU"));
+  lines.push_back(library_.memory().serves()
+                      ? std::string("memory of the model: inferkit's pool")
+                      : text("memory of the model: onnxruntime's arenas, which keep their largest "
+                             "size; ",
+                             library_.memory().refusal()));
   return lines;
 }
 
@@ -186,12 +196,12 @@ void OrtBackend::run(std::span<const TensorView> inputs, std::span<OutputSlot> o
         binds_output(i, wanted) ? instance.kept_outputs[i].over(wanted, memory_.get()) : nullptr;
   }
   const bool solo = context.alone && solo_;
-  ort::ArenaWatch& arena = solo ? instance.solo_arena : instance.load_arena;
-  const auto& run_options = arena.shrink_after(bytes) ? instance.shrinking : instance.options;
   ort::Status* const failure =
-      api_.Run(solo ? solo_.get() : load_.get(), run_options.get(), input_names_.data(),
+      api_.Run(solo ? solo_.get() : load_.get(), instance.options.get(), input_names_.data(),
                instance.inputs.data(), inputs.size(), output_names_.data(), outputs.size(),
                instance.outputs.data());
+  if (instance.trim.trim_after(bytes)) [[unlikely]]
+    library_.memory().trim();
   if (failure != nullptr) [[unlikely]]
     throw ort::take_run_error(api_, failure);
   adopt_results(inputs, outputs, instance);

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "backend/ort_abi.h"
+#include "backend/ort_memory.h"
 #include "backend/ort_shared_object.h"
 
 namespace inferkit {
@@ -26,6 +28,7 @@ class OrtLibrary {
 
   [[nodiscard]] const ort::Api& api() const noexcept { return object_.slots; }
   [[nodiscard]] const ort::Env* env() const noexcept { return env_; }
+  [[nodiscard]] ort::Memory& memory() const noexcept { return *memory_; }
   [[nodiscard]] const std::string& path() const noexcept { return object_.path; }
   [[nodiscard]] const std::string& version() const noexcept { return object_.version; }
   // Execution providers that this build contains, in ONNX Runtime's order of preference.
@@ -39,6 +42,7 @@ class OrtLibrary {
 
   ort::SharedObject object_;
   ort::Env* env_ = nullptr;
+  std::unique_ptr<ort::Memory> memory_;
   std::vector<std::string> providers_;
 };
 

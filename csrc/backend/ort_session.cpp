@@ -37,6 +37,10 @@ Handle<SessionOptions> session_options(const OrtLibrary& library, const OrtOptio
   // The pool's threads inherit our signal mask, but set their floating-point mode themselves.
   must(api.AddSessionConfigEntry(made.get(), "session.set_denormal_as_zero", "1"),
        "flush denormals");
+  if (library.memory().serves()) {
+    must(api.AddSessionConfigEntry(made.get(), "session.use_env_allocators", "1"),
+         "choose the memory");
+  }
   for (const auto& [key, value] : options.session_config) {
     must(api.AddSessionConfigEntry(made.get(), key.c_str(), value.c_str()),
          text("set session_config '", key, "'"));

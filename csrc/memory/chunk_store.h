@@ -23,7 +23,7 @@ enum class Shortage : std::uint8_t { none, budget, memory };
 // The lower half of the tensor pool: hands out blocks and takes them back, never holds more than
 // the budget from its resource. Its owner counts what is lent.
 // Threads: any. take() takes a mutex only when the free list of the class is empty; put() only
-// for a large block that is not kept.
+// when a large block leads to giving memory back.
 // Owns: every chunk; all are given back at destruction, lent out or not. Throws: never.
 template <class Atom>
 class ChunkStore {
@@ -57,20 +57,26 @@ class ChunkStore {
     return slot != nullptr ? slot : grow(wanted, shortage);
   }
 
+  // Its owner still counts the block as lent.
   void put(SlotT& slot) noexcept {
-    if (keeps(slot)) {
-      push(slot);
-    } else {
-      const std::lock_guard lock(mutex_);
-      free_chunk(slot);
-      put_bare(slot);
+    // relaxed: a late reader keeps a block too many, which trim() and the destructor find.
+    if (slot.chunk_blocks == 1 && !keeping_.load(std::memory_order_relaxed)) return drop(slot);
+    if (is_large(slot)) {
+      const std::uint64_t idle = idle_large_.load(std::memory_order_relaxed) + slot.size_bytes;
+      // Touching fresh pages costs far more than taking an old block; the other half of the budget
+      // keeps the small classes alive.
+      if (idle > budget_bytes_ / 2) return drop(slot);
+      // Sizes that change all the time must not pile up. Nobody knows which block idles longest:
+      // all go, and those in use come back.
+      if (idle > kIdlePerLent * most_lent()) give_back_idle();
     }
+    push(slot);
   }
 
   // Gives back every chunk that no lent block lies in.
   void trim() noexcept {
-    const std::lock_guard lock(mutex_);
-    trim_all();
+    most_lent_.store(0, std::memory_order_relaxed);  // a heuristic, as in most_lent()
+    give_back_idle();
   }
 
   // From now on a block with a chunk of its own is given back as soon as it is put.
@@ -89,6 +95,8 @@ class ChunkStore {
   template <class T>
   using Atomic = typename Atom::template Atomic<T>;
 
+  // A run takes its sizes one after the other, so together they are more than it holds at once.
+  static constexpr std::uint64_t kIdlePerLent = 2;
   static constexpr std::size_t kChunkBytes = std::size_t{64} << 10;
   static constexpr std::uint32_t kNone = FreeList<Atom>::kNone;
 
@@ -110,14 +118,23 @@ class ChunkStore {
     return slot.size_bytes > kFineStepsAboveBytes;
   }
 
-  // Idle large blocks may hold half of the budget: touching fresh pages costs far more than
-  // taking an old block, and the other half keeps the small classes alive.
-  [[nodiscard]] bool keeps(const SlotT& slot) const noexcept {
-    if (slot.chunk_blocks != 1) return true;
-    // relaxed: a late reader keeps a block too many, which trim() and the destructor find.
-    if (!keeping_.load(std::memory_order_relaxed)) return false;
-    return !is_large(slot) ||
-           idle_large_.load(std::memory_order_relaxed) + slot.size_bytes <= budget_bytes_ / 2;
+  // Since the last trim(). What is lent is most just before a block is put, when this is asked.
+  // relaxed, and not one step: a heuristic.
+  [[nodiscard]] std::uint64_t most_lent() noexcept {
+    const std::uint64_t most = std::max(lent_.bytes(), most_lent_.load(std::memory_order_relaxed));
+    most_lent_.store(most, std::memory_order_relaxed);
+    return most;
+  }
+
+  void give_back_idle() noexcept {
+    const std::lock_guard lock(mutex_);
+    trim_all();
+  }
+
+  void drop(SlotT& slot) noexcept {
+    const std::lock_guard lock(mutex_);
+    free_chunk(slot);
+    put_bare(slot);
   }
 
   // ---- The rest runs under mutex_ -----------------------------------------------------------
@@ -239,6 +256,7 @@ class ChunkStore {
   SlotTable<Atom> slots_;
   std::array<FreeList<Atom>, kSizeClassCount> free_;
   Atomic<std::uint64_t> idle_large_{0};
+  Atomic<std::uint64_t> most_lent_{0};  // bytes, since the last trim()
   Atomic<std::uint64_t> misses_{0};
   Atomic<bool> keeping_{true};
   std::mutex mutex_;

@@ -5,7 +5,7 @@
 
 namespace inferkit {
 
-// Anonymous mappings; those of 4 MiB and more ask for huge pages. Lives for ever.
+// Anonymous mappings; those of 2 MiB and more ask for huge pages. Lives for ever.
 [[nodiscard]] MemoryResource& host_resource() noexcept;
 
 }  // namespace inferkit

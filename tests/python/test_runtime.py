@@ -168,6 +168,7 @@ def test_every_slot_opens_and_a_model_runs(
     assert {"Run", "CreateSession", "AddSessionConfigEntry"} <= set(facts["info"]["slots"])
     assert facts["shape"] == [3, 1]
     assert f"onnxruntime {facts['info']['version']} at {library}" in facts["notes"]
+    assert "memory of the model: inferkit's pool" in facts["notes"]
 
 
 # ---- leaving no trace -------------------------------------------------------------------------

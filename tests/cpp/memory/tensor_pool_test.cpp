@@ -200,6 +200,23 @@ TEST_CASE("tensor_pool: large free blocks keep at most half of the budget") {
   CHECK(resource.bytes_held() == 16 * kMiB);
 }
 
+TEST_CASE("tensor_pool: sizes that change all the time do not pile up") {
+  CountingResource resource;
+  const PoolRef pool = TensorPool::create(resource, 1024 * kMiB);
+  for (std::size_t mebibytes = 2; mebibytes <= 16; ++mebibytes) {
+    (void)pool->allocate(mebibytes * kMiB);
+    CHECK(resource.bytes_held() <= 3 * mebibytes * kMiB);  // with the one that was just put
+  }
+  // A run's own sizes stay, together more than any of them.
+  const auto run = [&] {
+    for (const std::size_t mebibytes : {16, 12, 3}) (void)pool->allocate(mebibytes * kMiB);
+  };
+  run();
+  const std::uint64_t misses = pool->stats().misses;
+  for (int round = 0; round < 10; ++round) run();
+  CHECK(pool->stats().misses == misses);
+}
+
 TEST_CASE("tensor_pool: blocks outlive the handle, the last one frees everything") {
   CountingResource resource;
   PoolRef pool = TensorPool::create(resource, 64 * kMiB);

@@ -1,0 +1,142 @@
+#include "backend/ort_memory.h"
+
+#include <doctest/doctest.h>
+
+#include <array>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "backend/ort_backend.h"
+#include "base/failpoint.h"
+#include "memory/host_resource.h"
+#include "support/onnx_bytes.h"
+#include "support/ort_for_tests.h"
+#include "support/thrown.h"
+
+#if defined(__linux__) && defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && \
+    !defined(__SANITIZE_THREAD__)
+#define INFERKIT_CAN_MEASURE_MEMORY 1
+#include <malloc.h>
+#include <unistd.h>
+#endif
+
+namespace inferkit {
+namespace {
+
+using testing::says;
+using testing::thrown;
+
+constexpr std::uint64_t kMiB = 1 << 20;
+
+// y = sum(softmax of 16 copies of |x|), so that a run needs 17 times its input.
+std::string hungry_model() {
+  onnx::Graph graph;
+  graph.input("x", onnx::kFloat, {"n", 1024}).output("y", onnx::kFloat, {"n", 1});
+  graph.node("Abs", {"x"}, {"a"});
+  graph.node("Concat", std::vector<std::string>(16, "a"), {"wide"}, {{"axis", 1}});
+  graph.node("Softmax", {"wide"}, {"soft"}, {{"axis", 1}});
+  const std::vector<float> one_column(16 * 1024, 1.0F);
+  graph.weights("ones", {16 * 1024, 1}, one_column);
+  graph.node("MatMul", {"soft", "ones"}, {"y"});
+  return graph.model();
+}
+
+// Runs rows of ones; what the model answers is of no interest.
+void run_rows(Backend& backend, std::int64_t rows) {
+  std::vector<float> x(static_cast<std::size_t>(rows) * 1024, 1.0F);
+  std::vector<float> y(static_cast<std::size_t>(rows));
+  const std::array<std::int64_t, 2> in = {rows, 1024};
+  const std::array<std::int64_t, 2> out = {rows, 1};
+  const TensorView input{DType::float32, Shape(in), reinterpret_cast<std::byte*>(x.data())};
+  OutputSlot slot{{DType::float32, Shape(out), reinterpret_cast<std::byte*>(y.data())}, {}};
+  backend.run({&input, 1}, {&slot, 1}, {});
+}
+
+std::unique_ptr<Backend> hungry_backend() {
+  OrtOptions options;
+  options.threads = 1;
+  return make_ort_backend(*library_for_tests(), as_model(hungry_model()), options);
+}
+
+TEST_CASE("weights and intermediate results lie in the pool, and go with the session") {
+  if (library_for_tests() == nullptr) return;
+  const ort::Memory& memory = library_for_tests()->memory();
+  REQUIRE(memory.serves());
+  const PoolStats before = memory.stats();
+  OrtOptions options;
+  options.threads = 1;
+  auto backend =
+      make_ort_backend(*library_for_tests(), as_model(onnx::mlp({1024, 1024, 1})), options);
+  const PoolStats loaded = memory.stats();
+  CHECK(loaded.bytes_in_use >= before.bytes_in_use + 4 * kMiB);
+  CHECK(loaded.bytes_in_use < before.bytes_in_use + 8 * kMiB);
+  CHECK(loaded.bytes_reserved < before.bytes_reserved + 8 * kMiB);  // no copy is left over
+  run_rows(*backend, 8);
+  CHECK(memory.stats().allocations > loaded.allocations);
+  CHECK(memory.stats().bytes_in_use == loaded.bytes_in_use);
+  backend.reset();
+  CHECK(memory.stats().bytes_in_use == before.bytes_in_use);
+  CHECK(memory.stats().bytes_reserved <= before.bytes_reserved);
+}
+
+TEST_CASE("no memory for a run is an error of that run") {
+  if (library_for_tests() == nullptr) return;
+  const auto backend = hungry_backend();
+  run_rows(*backend, 1);
+  {
+    const failpoint::Scoped armed("tensor_pool.carve", {});
+    const auto error = thrown([&] { run_rows(*backend, 100); });
+    REQUIRE(error.has_value());
+    CHECK(error->code() == ErrorCode::backend);
+    CHECK(says(error->message(), "out of memory", "refused", "bytes"));
+  }
+  run_rows(*backend, 100);
+}
+
+// 1.22 refuses a second allocator for a device, 1.31 lets it replace the first.
+TEST_CASE("an env that refuses the pool is told of") {
+  if (library_for_tests() == nullptr) return;
+  static const ort::Api& api = library_for_tests()->api();
+  ort::Api refusing = api;
+  refusing.RegisterAllocator = [](ort::Env*, ort::Allocator*) {
+    return api.AddSessionConfigEntry(nullptr, "", "");
+  };
+  const ort::Memory memory(refusing, nullptr);
+  CHECK_FALSE(memory.serves());
+  CHECK(says(memory.refusal(), "failed to register an allocator: "));
+}
+
+#if defined(INFERKIT_CAN_MEASURE_MEMORY)
+double resident_mib() {
+  malloc_trim(0);
+  long pages = 0;
+  long resident = 0;
+  std::FILE* const file = std::fopen("/proc/self/statm", "r");
+  REQUIRE(file != nullptr);
+  const int read = std::fscanf(file, "%ld %ld", &pages, &resident);
+  std::fclose(file);
+  REQUIRE(read == 2);
+  return static_cast<double>(resident) * static_cast<double>(sysconf(_SC_PAGESIZE)) / double{kMiB};
+}
+
+TEST_CASE("memory comes back after one huge run, and after a huge time") {
+  if (library_for_tests() == nullptr) return;
+  const auto backend = hungry_backend();
+  const auto run = [&](std::int64_t rows, int times) {
+    for (int i = 0; i < times; ++i) run_rows(*backend, rows);
+  };
+  run(1, 20);
+  const double base = resident_mib();
+  run(1024, 1);  // 64 MiB for one intermediate result
+  CHECK(resident_mib() - base < 40);
+  run(1024, 5);
+  CHECK(resident_mib() - base > 60);  // the control: a usual size is kept
+  run(1, 40);
+  CHECK(resident_mib() - base < 40);
+}
+#endif
+
+}  // namespace
+}  // namespace inferkit
