@@ -39,7 +39,7 @@ Memory::Memory(const Api& api, Env* env)
 void* Memory::allocate(Allocator* door, std::size_t bytes) {
   if (bytes == 0) return nullptr;
   if (bytes > kLargestBlockBytes) {
-    fail(ErrorCode::backend, "out of memory: no system has ", bytes, " bytes");
+    fail(ErrorCode::out_of_memory, "out of memory: no system has ", bytes, " bytes");
   }
   BlockRef block = static_cast<Door*>(door)->memory->pool_->allocate(sizeof(Header) + bytes);
   auto* const header = new (block.data()) Header;

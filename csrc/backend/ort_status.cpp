@@ -1,6 +1,9 @@
 #include "backend/ort_status.h"
 
+#include <algorithm>
+#include <iterator>
 #include <string>
+#include <string_view>
 
 namespace inferkit::ort {
 namespace {
@@ -26,6 +29,16 @@ std::string_view code_name(int code) noexcept {
   return code >= 0 && index < std::size(kNames) ? kNames[index] : "unknown";
 }
 
+// ONNX Runtime has no code for it, only words: our pool's and CUDA's, the standard library's, those
+// of its own arenas, and of cuBLAS and cuDNN.
+bool tells_of_no_memory(std::string_view message) noexcept {
+  constexpr std::string_view kWords[] = {"out of memory", "bad_alloc", "Failed to allocate memory",
+                                         "ALLOC_FAILED"};
+  return std::any_of(std::begin(kWords), std::end(kWords), [message](std::string_view words) {
+    return message.find(words) != std::string_view::npos;
+  });
+}
+
 }  // namespace
 
 Error take_error(const Api& api, Status* failure, ErrorCode code, std::string_view doing) {
@@ -37,9 +50,13 @@ Error take_error(const Api& api, Status* failure, ErrorCode code, std::string_vi
 }
 
 Error take_run_error(const Api& api, Status* failure) {
-  const bool input = api.GetErrorCode(failure) == kInvalidArgument;
-  return take_error(api, failure, input ? ErrorCode::invalid_input : ErrorCode::backend,
-                    "run the model");
+  ErrorCode code = ErrorCode::backend;
+  if (tells_of_no_memory(api.GetErrorMessage(failure))) {
+    code = ErrorCode::out_of_memory;
+  } else if (api.GetErrorCode(failure) == kInvalidArgument) {
+    code = ErrorCode::invalid_input;
+  }
+  return take_error(api, failure, code, "run the model");
 }
 
 }  // namespace inferkit::ort

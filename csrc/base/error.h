@@ -33,6 +33,10 @@ namespace inferkit {
     "The session was opened before fork(); its threads do not exist in this process.",            \
     "Open the session after the fork: gunicorn post_fork, Celery worker_process_init, or the "    \
     "application's lifespan hook.")                                                               \
+  X(out_of_memory, "OutOfMemoryError",                                                            \
+    "There was no memory for a run, on the host or its device.",                                  \
+    "Lower max_batch_size or instances, or give the process more memory; a batch was halved and " \
+    "run again before this was told to a request that is alone too large.")                       \
   X(backend, "BackendError", "ONNX Runtime failed while running the model.",                      \
     "The text quotes ONNX Runtime; .code holds its error code.")                                  \
   X(integrity, "IntegrityError", "Model bytes do not match what was promised for them.",          \

@@ -30,6 +30,7 @@ struct Batch {
 
   // Left by the runner for the token holder, published by the lease's return.
   DurationNs took = 0;  // 0: not to be learned from (failed)
+  bool ran_out_of_memory = false;
   std::vector<std::vector<Request<Atom>*>> retries;
 
   // Scratch of the run, kept to spare the allocator.
@@ -43,6 +44,7 @@ struct Batch {
     retries.clear();
     rows = 0;
     took = 0;
+    ran_out_of_memory = false;
     lane = nullptr;
   }
 };

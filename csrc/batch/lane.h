@@ -49,14 +49,23 @@ class Lane {
     note_arrival(request->arrival);
   }
 
-  // A batch that failed comes back as smaller groups, which run as they are, first.
-  void push_retry(std::vector<Record*> group) {
+  // A batch that failed comes back as smaller groups, which run as they are: before what else is
+  // in this lane, but behind what other lanes hold by now.
+  void push_retry(std::vector<Record*> group, std::uint64_t sequence) {
     for (const Record* request : group) {
       rows_ += request->rows;
       if (request->sink == nullptr) ++callers_;
     }
-    retries_.push_back(std::move(group));
+    const Record& first = *group.front();
+    const Order order = order_of(first.priority, first.arrival, first.deadline, sequence);
+    retries_.push_back({order, std::move(group)});
     find_deadlines();
+  }
+
+  // Batches of so many rows found no memory: for a while they get half at most.
+  void note_out_of_memory(std::uint32_t rows, TimeNs now) noexcept {
+    ceiling_rows_ = std::max(1U, std::min(ceiling_rows_, rows) / 2);
+    ceiling_until_ = now + kCeilingLasts;
   }
 
   // Takes the next request off the heap; null when `budget` rows do not hold it (the first of a
@@ -82,7 +91,7 @@ class Lane {
   }
   [[nodiscard]] bool has_retry() const noexcept { return !retries_.empty(); }
   [[nodiscard]] std::vector<Record*> pop_retry() {
-    std::vector<Record*> group = std::move(retries_.front());
+    std::vector<Record*> group = std::move(retries_.front().group);
     retries_.pop_front();
     for (const Record* request : group) forget(request);
     return group;
@@ -99,8 +108,8 @@ class Lane {
     };
     std::erase_if(entries_, [&](const Entry& entry) { return gone(entry.request); });
     std::make_heap(entries_.begin(), entries_.end(), later);
-    for (std::vector<Record*>& group : retries_) std::erase_if(group, gone);
-    std::erase_if(retries_, [](const std::vector<Record*>& group) { return group.empty(); });
+    for (Retry& retry : retries_) std::erase_if(retry.group, gone);
+    std::erase_if(retries_, [](const Retry& retry) { return retry.group.empty(); });
     find_deadlines();
   }
 
@@ -113,17 +122,19 @@ class Lane {
   [[nodiscard]] std::uint32_t callers() const noexcept { return callers_; }
 
   // `may_wait`: somebody asks for the oldest arrival, which takes a look at every request.
-  [[nodiscard]] LaneState state(bool may_wait) const noexcept {
+  [[nodiscard]] LaneState state(bool may_wait, TimeNs now) noexcept {
     LaneState state;
     state.rows = rows_;
     state.load_rows = std::max(load_rows_, rows_ + running_rows);
+    if (now >= ceiling_until_) ceiling_rows_ = UINT32_MAX;
+    state.ceiling_rows = ceiling_rows_;
     state.running = running != 0;
     state.latency = &latency;
     state.quiet = quiet_;
     state.arrival_gap = arrivals_ < 2 ? kNever : static_cast<DurationNs>(gap_);
     state.earliest_deadline = earliest_deadline_;
     if (has_retry()) {  // waited once already: nothing to wait for
-      state.head = Order{INT64_MIN, 0, 0};
+      state.head = retries_.front().order;
       state.head_rows = 0;
       state.oldest_arrival = 0;
     } else {
@@ -145,9 +156,15 @@ class Lane {
   std::uint64_t last_used = 0;     // for eviction
 
  private:
+  static constexpr DurationNs kCeilingLasts = 60 * kSecond;
+
   struct Entry {
     Order order;
     Record* request;
+  };
+  struct Retry {
+    Order order;
+    std::vector<Record*> group;
   };
   [[nodiscard]] static bool later(const Entry& a, const Entry& b) noexcept {
     return b.order < a.order;
@@ -166,7 +183,9 @@ class Lane {
       if (request->sink != nullptr) kept_deadline_ = std::min(kept_deadline_, request->deadline);
     };
     for (const Entry& entry : entries_) note(entry.request);
-    for (const auto& group : retries_) std::for_each(group.begin(), group.end(), note);
+    for (const Retry& retry : retries_) {
+      std::for_each(retry.group.begin(), retry.group.end(), note);
+    }
   }
 
   void note_arrival(TimeNs arrival) noexcept {
@@ -180,10 +199,12 @@ class Lane {
   std::uint64_t hash_;
   std::vector<std::int64_t> dims_;
   std::vector<Entry> entries_;
-  std::deque<std::vector<Record*>> retries_;
+  std::deque<Retry> retries_;
   std::uint32_t rows_ = 0;
   std::uint32_t callers_ = 0;
   std::uint32_t load_rows_ = 0;
+  std::uint32_t ceiling_rows_ = UINT32_MAX;
+  TimeNs ceiling_until_ = 0;
   TimeNs earliest_deadline_ = kNever;
   TimeNs kept_deadline_ = kNever;
   TimeNs last_arrival_ = 0;

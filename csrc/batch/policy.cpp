@@ -19,7 +19,7 @@ std::uint32_t pipelined_rows(const LaneState& lane, const BatchLimits& limits, s
 // How many rows the next batch of this lane should take.
 std::uint32_t batch_rows(const LaneState& lane, const BatchLimits& limits,
                          std::uint32_t free_instances) noexcept {
-  std::uint32_t rows = std::min(lane.rows, limits.preferred_rows);
+  std::uint32_t rows = std::min({lane.rows, limits.preferred_rows, lane.ceiling_rows});
   const bool quiet = lane.quiet != nullptr && lane.quiet->measured();
   const LatencyTable& table = quiet ? *lane.quiet : *lane.latency;
   if (rows > 1 && table.measured()) rows = pipelined_rows(lane, limits, rows, table);

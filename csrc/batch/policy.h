@@ -28,9 +28,10 @@ inline constexpr DurationNs kAgeingStep = kSecond;
 // What the rule may know of a lane that holds at least one request.
 struct LaneState {
   std::uint32_t rows = 0;
-  std::uint32_t head_rows = 0;  // of the first request, which every batch must take
-  std::uint32_t load_rows = 0;  // queued and running at once: the most of late
-  bool running = false;         // on another instance
+  std::uint32_t head_rows = 0;              // of the first request, which every batch must take
+  std::uint32_t load_rows = 0;              // queued and running at once: the most of late
+  std::uint32_t ceiling_rows = UINT32_MAX;  // more found no memory lately
+  bool running = false;                     // on another instance
   Order head;
   TimeNs oldest_arrival = 0;
   TimeNs earliest_deadline = kNever;

@@ -66,7 +66,9 @@ void set_error(const Error& error) {
   if (type == nullptr) return;
   const Ref message = text_of(error.message());
   if (!message) return;
-  if (error.code() != ErrorCode::backend) return PyErr_SetObject(type, message.get());
+  const bool has_code =
+      error.code() == ErrorCode::backend || error.code() == ErrorCode::out_of_memory;
+  if (!has_code) return PyErr_SetObject(type, message.get());
   const Ref value =
       Ref::steal(PyObject_CallFunction(type, "Oi", message.get(), error.backend_code()));
   if (value) PyErr_SetObject(type, value.get());

@@ -82,6 +82,7 @@ PyMethodDef kRun = {
     "    DeadlineExceededError: The timeout ran out.\n"
     "    SessionClosedError: The session is closed, or was closed before the answer.\n"
     "    ForkedSessionError: The session was opened before fork().\n"
+    "    OutOfMemoryError: There was no memory to run this request, even alone.\n"
     "    BackendError: ONNX Runtime failed on this request."};
 
 }  // namespace

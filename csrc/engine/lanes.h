@@ -36,12 +36,12 @@ class Lanes {
   }
 
   // One state per lane that holds something; state i belongs to lane(i).
-  [[nodiscard]] std::span<const LaneState> states(bool may_wait) {
+  [[nodiscard]] std::span<const LaneState> states(bool may_wait, TimeNs now) {
     states_.clear();
     shown_.clear();
     for (const auto& lane : lanes_) {
       if (lane->empty()) continue;
-      states_.push_back(lane->state(may_wait));
+      states_.push_back(lane->state(may_wait, now));
       shown_.push_back(lane.get());
     }
     return states_;

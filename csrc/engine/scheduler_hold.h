@@ -55,7 +55,8 @@ void Scheduler<Atom>::collect_returns() {
       batch.lane->latency.record(batch.rows, batch.took);
       publish_prediction(batch.lane->latency);
     }
-    for (auto& group : batch.retries) batch.lane->push_retry(std::move(group));
+    if (batch.ran_out_of_memory) batch.lane->note_out_of_memory(batch.rows, clock_.now());
+    for (auto& group : batch.retries) batch.lane->push_retry(std::move(group), sequence_++);
     batch.clear();
   }
 }
@@ -112,7 +113,7 @@ void Scheduler<Atom>::dispatch(const Role<Atom>& role, TimeNs now, int& mine, Wa
   wakes.hint = false;
   while (known_free_ != 0) {
     const auto free = static_cast<std::uint32_t>(__builtin_popcount(known_free_));
-    const Decision decision = decide(lanes_.states(limits_.max_delay > 0), limits_, free, now);
+    const Decision decision = decide(lanes_.states(limits_.max_delay > 0, now), limits_, free, now);
     if (decision.kind != Decision::Kind::run) {
       wait_until_ = decision.until;
       return;

@@ -43,7 +43,8 @@ class BasicTensorPool {
   BasicTensorPool& operator=(const BasicTensorPool&) = delete;
 
   // Never empty; zero bytes give a block too. Throws: Error(queue_full) naming the budget when the
-  // blocks in use leave no room, Error(backend) when the system refuses memory.
+  // blocks in use leave no room, Error(out_of_memory) when the system
+  // refuses memory.
   [[nodiscard]] BlockRef allocate(std::size_t bytes) {
     Shortage shortage = Shortage::none;
     BlockRef block = take(bytes, shortage);
@@ -121,7 +122,7 @@ class BasicTensorPool {
            " bytes: ", now.bytes_in_use, " bytes in ", now.blocks_in_use,
            " blocks are in use, its budget is ", budget_bytes(), " bytes");
     }
-    fail(ErrorCode::backend, "out of memory: the system refused ", bytes,
+    fail(ErrorCode::out_of_memory, "out of memory: the system refused ", bytes,
          " bytes to the tensor pool, which holds ", now.bytes_reserved, " bytes of its budget of ",
          budget_bytes());
   }

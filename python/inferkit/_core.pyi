@@ -78,6 +78,7 @@ class SessionCore:
             DeadlineExceededError: The timeout ran out.
             SessionClosedError: The session is closed, or was closed before the answer.
             ForkedSessionError: The session was opened before fork().
+            OutOfMemoryError: There was no memory to run this request, even alone.
             BackendError: ONNX Runtime failed on this request.
         """
     def run_async(self, feeds: collections.abc.Mapping[str, numpy.typing.ArrayLike] | numpy.typing.ArrayLike, *, outputs: collections.abc.Sequence[str] | None = None, timeout: float | None = None, priority: int = 0, when_full: typing.Literal['raise', 'wait'] | None = None) -> collections.abc.Coroutine[typing.Any, None, Result]:

@@ -11,6 +11,7 @@
     |-- SessionClosedError       the session is closed or closing
     |-- ForkedSessionError       the session belongs to the parent process
     |-- BackendError             ONNX Runtime failed while running
+    |   `-- OutOfMemoryError     there was no memory for the run (a MemoryError too)
     `-- IntegrityError           model bytes are not the promised ones
 
 Cancellation is no error of ours: ``concurrent.futures.CancelledError`` from a Future,
@@ -27,6 +28,7 @@ __all__ = [
     "IntegrityError",
     "InvalidInputError",
     "ModelLoadError",
+    "OutOfMemoryError",
     "QueueFullError",
     "RuntimeNotFoundError",
     "SessionClosedError",
@@ -97,6 +99,14 @@ class BackendError(InferkitError):
 
     def __reduce__(self) -> tuple[type["BackendError"], tuple[str, int]]:
         return type(self), (str(self), self.code)
+
+
+class OutOfMemoryError(BackendError, MemoryError):
+    """There was no memory for a run: on the host, on its device, or in the tensor pool.
+
+    A batch that found none was halved and run again, so the request is too large alone, or memory
+    is short altogether.
+    """
 
 
 class IntegrityError(InferkitError):

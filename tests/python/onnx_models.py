@@ -167,6 +167,15 @@ def gather(entries: int = 16, width: int = 4) -> bytes:
     )
 
 
+def zeros() -> bytes:
+    """``y`` = as many zeros as ``length`` says: memory as the caller likes."""
+    return _model(
+        [helper.make_node("ConstantOfShape", ["length"], ["y"])],
+        [_tensor("length", "int64", [1])],
+        [_tensor("y", "float32", ["n"])],
+    )
+
+
 def equal_widths() -> bytes:
     """``y = left + right`` for ``left[batch, n]``, ``right[batch, m]``: the run fails unless n = m.
 

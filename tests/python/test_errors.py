@@ -49,6 +49,8 @@ def test_the_tree_shows_every_class() -> None:
         (inferkit.RuntimeNotFoundError, ImportError),
         (inferkit.InvalidInputError, ValueError),
         (inferkit.DeadlineExceededError, TimeoutError),
+        (inferkit.OutOfMemoryError, MemoryError),
+        (inferkit.OutOfMemoryError, inferkit.BackendError),
     ],
 )
 def test_errors_are_pythons_too(ours: type[Exception], pythons: type[Exception]) -> None:
@@ -200,6 +202,16 @@ def test_a_failing_run_quotes_onnxruntime() -> None:
         assert session.run(feeds)["y"].tolist() == [[2, 2]]
         check_balance(session)
         assert (session.stats().failed, session.stats().answered) == (1, 1)
+
+
+def test_no_memory_for_a_run_is_its_own_error() -> None:
+    with inferkit.Session(onnx_models.zeros()) as session:
+        with pytest.raises(inferkit.OutOfMemoryError, match="out of memory") as caught:
+            session.run(np.array([1 << 42]))  # 16 TiB
+        assert isinstance(caught.value, MemoryError)
+        assert caught.value.code != 0  # ONNX Runtime's
+        assert session.run(np.array([3]))["y"].tolist() == [0, 0, 0]
+        check_balance(session)
 
 
 def test_values_that_only_the_model_can_refuse() -> None:

@@ -89,7 +89,7 @@ TEST_CASE("no memory for a run is an error of that run") {
     const failpoint::Scoped armed("tensor_pool.carve", {});
     const auto error = thrown([&] { run_rows(*backend, 100); });
     REQUIRE(error.has_value());
-    CHECK(error->code() == ErrorCode::backend);
+    CHECK(error->code() == ErrorCode::out_of_memory);
     CHECK(says(error->message(), "out of memory", "refused", "bytes"));
   }
   run_rows(*backend, 100);

@@ -56,17 +56,17 @@ TEST_CASE("lane: the load is the most rows queued and running of late, and fades
   lane.running_rows = 8;
   std::uint64_t sequence = 0;
   for (int i = 0; i < 56; ++i) lane.push(records.make(), sequence++);
-  CHECK(lane.state(false).load_rows == 64);
+  CHECK(lane.state(false, 0).load_rows == 64);
   lane.note_load();
   CHECK(pop_all(lane).size() == 56);
   lane.push(records.make(), sequence++);
-  CHECK(lane.state(false).running);
+  CHECK(lane.state(false, 0).running);
   for (const std::uint32_t expected : {64U, 56U, 49U, 42U}) {
-    CHECK(lane.state(false).load_rows == expected);
+    CHECK(lane.state(false, 0).load_rows == expected);
     lane.note_load();
   }
   for (int batch = 0; batch < 20; ++batch) lane.note_load();
-  CHECK(lane.state(false).load_rows == 9);  // what is there now
+  CHECK(lane.state(false, 0).load_rows == 9);  // what is there now
 }
 
 TEST_CASE("lane: a batch takes the first whatever its size, and no one who does not fit") {
@@ -93,7 +93,7 @@ TEST_CASE("lane: its state is that of what lies in it") {
   lane.push(
       records.make({.rows = 2, .priority = 1, .arrival = 1'200, .deadline = 9'500, .sink = &sink}),
       1);
-  LaneState state = lane.state(false);
+  LaneState state = lane.state(false, 0);
   CHECK(state.rows == 5);
   CHECK(state.head_rows == 2);
   CHECK(state.head == order_of(1, 1'200, 9'500, 1));
@@ -105,7 +105,7 @@ TEST_CASE("lane: its state is that of what lies in it") {
   CHECK(lane.kept_deadline() == 9'500);  // the other has a thread asleep that times itself
 
   REQUIRE(lane.pop_within(9, true) != nullptr);
-  state = lane.state(false);
+  state = lane.state(false, 0);
   CHECK(state.rows == 3);
   CHECK(state.head_rows == 3);
   CHECK(lane.callers() == 1);
@@ -120,14 +120,14 @@ TEST_CASE("lane: learns how often requests come") {
   Records records;
   TestLane lane(*records.make());
   lane.push(records.make({.arrival = 5'000}), 0);
-  CHECK(lane.state(false).arrival_gap == kNever);  // one arrival says nothing
+  CHECK(lane.state(false, 0).arrival_gap == kNever);  // one arrival says nothing
   lane.push(records.make({.arrival = 5'100}), 1);
-  CHECK(lane.state(false).arrival_gap == 100);
+  CHECK(lane.state(false, 0).arrival_gap == 100);
   lane.push(records.make({.arrival = 5'900}), 2);
-  CHECK(lane.state(false).arrival_gap > 100);
-  CHECK(lane.state(false).arrival_gap < 800);
+  CHECK(lane.state(false, 0).arrival_gap > 100);
+  CHECK(lane.state(false, 0).arrival_gap < 800);
   lane.push(records.make({.arrival = 5'800}), 3);  // stamped before, pushed after: not negative
-  CHECK(lane.state(false).arrival_gap >= 0);
+  CHECK(lane.state(false, 0).arrival_gap >= 0);
 }
 
 TEST_CASE("lane: sweeping takes out who leaves, each once, and keeps the order of the others") {
@@ -157,7 +157,7 @@ TEST_CASE("lane: sweeping takes out who leaves, each once, and keeps the order o
   lane.sweep([](Record* record) { return record->state() != State::queued; },
              [&](Record* record) { buried.insert(record); });
   CHECK(buried == std::multiset<Record*>(gone.begin(), gone.end()));
-  CHECK(lane.state(false).rows == 2 * stay.size());
+  CHECK(lane.state(false, 0).rows == 2 * stay.size());
   CHECK(lane.earliest_deadline() == 200);
   CHECK(lane.kept_deadline() == 200);
   CHECK(pop_all(lane) == stay);
@@ -171,7 +171,7 @@ TEST_CASE("lane: a buried record may be used anew in the very act") {
   lane.push(records.make({.rows = 5}), 1);
   lane.sweep([](Record* record) { return record->rows == 3; },
              [](Record* record) { record->rows = 1'000; });
-  CHECK(lane.state(false).rows == 5);
+  CHECK(lane.state(false, 0).rows == 5);
 }
 
 TEST_CASE("lane: groups that failed run again as they are, before everybody else") {
@@ -184,21 +184,22 @@ TEST_CASE("lane: groups that failed run again as they are, before everybody else
         records.make({.rows = 2, .deadline = 1'000 - i, .sink = i == 4 ? &sink : nullptr}));
   }
   lane.push(records.make({.priority = 1'000}), 0);
-  lane.push_retry({all[0], all[1]});
-  lane.push_retry({all[2], all[3], all[4]});
+  lane.push_retry({all[0], all[1]}, 7);
+  lane.push_retry({all[2], all[3], all[4]}, 8);
   CHECK(lane.has_retry());
-  CHECK(lane.state(false).rows == 11);
-  CHECK(lane.state(false).head < order_of(INT32_MAX, 0, 0, 0));
+  CHECK(lane.state(false, 0).rows == 11);
+  // Before its own lane's most urgent, behind what another lane was given before.
+  CHECK(lane.state(false, 0).head == order_of(0, all[0]->arrival, all[0]->deadline, 7));
   CHECK(lane.callers() == 5);
   CHECK(lane.earliest_deadline() == 996);
   CHECK(lane.kept_deadline() == 996);
   CHECK(lane.front_sink() == nullptr);
   CHECK(lane.requests() == 1);
   CHECK(lane.pop_retry() == std::vector<Record*>{all[0], all[1]});
-  CHECK(lane.state(false).rows == 7);
+  CHECK(lane.state(false, 0).rows == 7);
   CHECK(lane.pop_retry() == std::vector<Record*>{all[2], all[3], all[4]});
   CHECK_FALSE(lane.has_retry());
-  CHECK(lane.state(false).rows == 1);
+  CHECK(lane.state(false, 0).rows == 1);
   CHECK(lane.callers() == 1);
 }
 
@@ -208,14 +209,14 @@ TEST_CASE("lane: who leaves a group that failed is swept too, and an emptied gro
   Record* a = records.make({.rows = 2});
   Record* b = records.make({.rows = 3});
   Record* c = records.make({.rows = 4});
-  lane.push_retry({a});
-  lane.push_retry({b, c});
+  lane.push_retry({a}, 1);
+  lane.push_retry({b, c}, 2);
   for (Record* record : {a, b}) REQUIRE(record->move(State::queued, State::expired));
   std::vector<Record*> buried;
   lane.sweep([](Record* record) { return record->state() != State::queued; },
              [&](Record* record) { buried.push_back(record); });
   CHECK(buried == std::vector<Record*>{a, b});
-  CHECK(lane.state(false).rows == 4);
+  CHECK(lane.state(false, 0).rows == 4);
   CHECK(lane.pop_retry() == std::vector<Record*>{c});
   CHECK(lane.empty());
   CHECK(lane.callers() == 0);
@@ -230,7 +231,7 @@ TEST_CASE("lane: who overtakes does not make the others wait longer than allowed
   TestLane lane(*first);
   lane.push(first, 0);
   lane.push(urgent, 1);
-  CHECK(lane.state(true).oldest_arrival == 100);
+  CHECK(lane.state(true, 0).oldest_arrival == 100);
 }
 
 }  // namespace

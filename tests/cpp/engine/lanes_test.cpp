@@ -99,11 +99,11 @@ TEST_CASE("lanes: new ones believe what the warm-up measured") {
 TEST_CASE("lanes: states of those that hold something, in step with lane()") {
   Records records;
   TestLanes lanes(8);
-  CHECK(lanes.states(false).empty());
+  CHECK(lanes.states(false, 0).empty());
   static_cast<void>(lanes.of(*records.make({.dim = 1})));
   lanes.of(*records.make({.dim = 2})).push(records.make({.rows = 3, .dim = 2}), 0);
   lanes.of(*records.make({.dim = 3})).push(records.make({.rows = 4, .dim = 3}), 1);
-  const auto states = lanes.states(false);
+  const auto states = lanes.states(false, 0);
   REQUIRE(states.size() == 2);
   CHECK(states[0].rows == 3);
   CHECK(states[1].rows == 4);

@@ -166,7 +166,7 @@ TEST_CASE("tensor_pool: a refusing system is a backend error, after the free chu
     (void)pool->allocate(100);
     FAIL("memory out of nothing");
   } catch (const Error& error) {
-    CHECK(error.code() == ErrorCode::backend);
+    CHECK(error.code() == ErrorCode::out_of_memory);
     CHECK(error.message().find("out of memory") != std::string::npos);
   }
   CHECK_FALSE(pool->try_allocate(100));
