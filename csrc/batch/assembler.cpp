@@ -24,7 +24,8 @@ BlockRef gather(const Signature& signature, std::span<const Rider> riders, Tenso
   const Payload first(signature, riders.front().payload);
   const auto count = static_cast<std::uint32_t>(signature.inputs.size());
   if (riders.size() == 1 && rows > 0) {
-    for (std::uint32_t i = 0; i < count; ++i) inputs.push_back(first.input(i, rows));
+    for (std::uint32_t i = 0; i < count; ++i)
+      inputs.push_back(first.input(i, rows, riders.front().first_row));
     return {};
   }
   std::size_t total = 0;
@@ -42,7 +43,8 @@ BlockRef gather(const Signature& signature, std::span<const Rider> riders, Tenso
     for (const Rider& rider : riders) {
       if (rider.rows == 0) continue;
       const std::size_t share = row_bytes * rider.rows;
-      std::memcpy(at, Payload(signature, rider.payload).data(i), share);
+      const std::byte* from = Payload(signature, rider.payload).data(i);
+      std::memcpy(at, from + row_bytes * rider.first_row, share);
       at += share;
     }
     at = block.data() + align_up(static_cast<std::size_t>(inputs[i].data - block.data()) + bytes);

@@ -17,6 +17,7 @@ namespace inferkit {
 struct Rider {
   std::byte* payload = nullptr;
   std::uint32_t rows = 0;
+  std::uint32_t first_row = 0;  // of its payload, where it rides in parts
 };
 
 // Stateless. Threads: any, outside the token and the GIL. Blocks: copies.

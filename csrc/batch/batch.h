@@ -26,12 +26,14 @@ struct Batch {
   std::uint32_t rows = 0;
   Lane<Atom>* lane = nullptr;
   TimeNs claimed = 0;
-  bool alone = true;  // no other batch was running when this one was claimed
+  bool has_parts = false;  // a member runs some of its rows only
+  bool alone = true;       // no other batch was running when this one was claimed
 
   // Left by the runner for the token holder, published by the lease's return.
   DurationNs took = 0;  // 0: not to be learned from (failed)
   bool ran_out_of_memory = false;
   std::vector<std::vector<Request<Atom>*>> retries;
+  std::vector<Request<Atom>*> unfinished;  // had a part of their rows in this batch
 
   // Scratch of the run, kept to spare the allocator.
   std::vector<Rider> riders;
@@ -42,6 +44,8 @@ struct Batch {
     members.clear();
     deadlines.clear();
     retries.clear();
+    unfinished.clear();
+    has_parts = false;
     rows = 0;
     took = 0;
     ran_out_of_memory = false;

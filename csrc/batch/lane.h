@@ -35,25 +35,30 @@ class Lane {
   }
 
   void push(Record* request, std::uint64_t sequence) {
+    note_arrival(request->arrival);
+    put_back(request, sequence);
+  }
+
+  // One that came before and has parts to run yet: behind what came meanwhile.
+  void put_back(Record* request, std::uint64_t sequence) {
     request->lane = this;
     entries_.push_back(
         {order_of(request->priority, request->arrival, request->deadline, sequence), request});
     std::push_heap(entries_.begin(), entries_.end(), later);
-    rows_ += request->rows;
+    rows_ += request->rows_left();
     earliest_deadline_ = std::min(earliest_deadline_, request->deadline);
     if (request->sink == nullptr) {
       ++callers_;
     } else {
       kept_deadline_ = std::min(kept_deadline_, request->deadline);
     }
-    note_arrival(request->arrival);
   }
 
   // A batch that failed comes back as smaller groups, which run as they are: before what else is
   // in this lane, but behind what other lanes hold by now.
   void push_retry(std::vector<Record*> group, std::uint64_t sequence) {
     for (const Record* request : group) {
-      rows_ += request->rows;
+      rows_ += request->rows_left();
       if (request->sink == nullptr) ++callers_;
     }
     const Record& first = *group.front();
@@ -73,7 +78,7 @@ class Lane {
   [[nodiscard]] Record* pop_within(std::uint32_t budget, bool first) {
     if (entries_.empty()) return nullptr;
     Record* request = entries_.front().request;
-    if (!first && request->rows > budget) return nullptr;
+    if (!first && request->next_rows() > budget) return nullptr;
     std::pop_heap(entries_.begin(), entries_.end(), later);
     entries_.pop_back();
     forget(request);
@@ -139,7 +144,7 @@ class Lane {
       state.oldest_arrival = 0;
     } else {
       state.head = entries_.front().order;
-      state.head_rows = entries_.front().request->rows;
+      state.head_rows = entries_.front().request->next_rows();
       state.oldest_arrival = entries_.front().request->arrival;
       if (may_wait) {  // who goes first need not have come first
         for (const Entry& entry : entries_) {
@@ -171,7 +176,7 @@ class Lane {
   }
 
   void forget(const Record* request) noexcept {
-    rows_ -= request->rows;
+    rows_ -= request->rows_left();
     if (request->sink == nullptr) --callers_;
     if (empty()) earliest_deadline_ = kept_deadline_ = kNever;
   }

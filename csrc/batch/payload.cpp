@@ -62,7 +62,8 @@ void check_one(const Signature& signature, std::size_t index, const TensorView& 
 
 }  // namespace
 
-TensorView Payload::input(std::uint32_t index, std::uint32_t rows) const noexcept {
+TensorView Payload::input(std::uint32_t index, std::uint32_t rows,
+                          std::uint32_t first) const noexcept {
   const TensorSpec& spec = signature_->inputs[index];
   TensorView view{spec.dtype, spec.shape, nullptr};
   if (signature_->batched) view.shape[0] = rows;
@@ -72,11 +73,15 @@ TensorView Payload::input(std::uint32_t index, std::uint32_t rows) const noexcep
     if (open.input == index) view.shape[open.axis] = dims[i];
   }
   view.data = data(index);
+  if (first != 0) {
+    Shape one_row = view.shape;
+    one_row[0] = 1;
+    view.data += first * checked_bytes(view.dtype, one_row.dims()).value_or(0);
+  }
   return view;
 }
 
-PayloadPlan check_inputs(const Signature& signature, std::span<const TensorView> inputs,
-                         std::uint32_t max_rows) {
+PayloadPlan check_inputs(const Signature& signature, std::span<const TensorView> inputs) {
   if (inputs.size() != signature.inputs.size()) {
     fail(ErrorCode::invalid_input, "expected ", signature.inputs.size(), " inputs, got ",
          inputs.size());
@@ -102,10 +107,9 @@ PayloadPlan check_inputs(const Signature& signature, std::span<const TensorView>
            " rows as in input '", signature.inputs[0].name, "', got ", inputs[i].shape[0]);
     }
   }
-  if (rows > static_cast<std::int64_t>(max_rows)) {
+  if (rows > kMaxRequestRows) {
     fail(ErrorCode::invalid_input, "input '", signature.inputs[0].name, "': expected at most ",
-         max_rows, " rows in one request (max_batch_size), got ", rows,
-         "; send it in pieces, for example with session.map");
+         kMaxRequestRows, " rows in one request, got ", rows);
   }
   plan.rows = static_cast<std::uint32_t>(rows);
   std::uint64_t hash = 0x9e3779b97f4a7c15ULL;

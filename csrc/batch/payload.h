@@ -21,8 +21,9 @@ class Payload {
   [[nodiscard]] std::span<const std::int64_t> lane_dims() const noexcept {
     return {reinterpret_cast<const std::int64_t*>(data_), signature_->lane_dims.size()};
   }
-  // The input as the request brought it, rows included.
-  [[nodiscard]] TensorView input(std::uint32_t index, std::uint32_t rows) const noexcept;
+  // `rows` rows of the input as the request brought it, from `first` on.
+  [[nodiscard]] TensorView input(std::uint32_t index, std::uint32_t rows,
+                                 std::uint32_t first = 0) const noexcept;
 
   // Only where its bytes are.
   [[nodiscard]] std::byte* data(std::uint32_t index) const noexcept {
@@ -44,10 +45,13 @@ struct PayloadPlan {
   std::uint64_t lane_hash = 0;
 };
 
+// As many as max_batch_size can be; more would be parts without end.
+inline constexpr std::int64_t kMaxRequestRows = std::int64_t{1} << 20;
+
 // Checks dtype, rank, dimensions and rows of every input against the signature, in its order.
 // Throws: Error(invalid_input) naming input, expected and actual.
 [[nodiscard]] PayloadPlan check_inputs(const Signature& signature,
-                                       std::span<const TensorView> inputs, std::uint32_t max_rows);
+                                       std::span<const TensorView> inputs);
 
 // Copies checked, C-contiguous inputs into `block` (plan.bytes long).
 void write_payload(const Signature& signature, std::span<const TensorView> inputs,

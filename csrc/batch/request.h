@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "batch/batch_result.h"
 #include "batch/lane_dims.h"
+#include "batch/parts.h"
 #include "memory/block.h"
 #include "queue/inbox.h"
 
@@ -96,6 +97,9 @@ struct alignas(kCacheLineBytes) Request {
   TimeNs deadline = kNever;
   BlockRef payload;  // Payload (batch/payload.h); freed by whoever wins the CAS out of queued
 
+  // More rows than one batch takes; set by the submitter, then whoever holds the queue side's.
+  std::unique_ptr<Parts> parts;
+
   // Written by the side that moves it out of claimed, before the CAS that says so.
   ResultRef result;
   Plain<std::uint32_t> first_row{0};
@@ -107,6 +111,14 @@ struct alignas(kCacheLineBytes) Request {
   // Wake chain and hand-over, published by `wait`.
   Plain<Request*> wake_next{nullptr};
   Plain<std::uint32_t> lead_lease{0};
+
+  // How many rows it has not had answered, and how many of them its next run takes.
+  [[nodiscard]] std::uint32_t rows_left() const noexcept {
+    return parts == nullptr ? rows : parts->rows_left();
+  }
+  [[nodiscard]] std::uint32_t next_rows() const noexcept {
+    return parts == nullptr ? rows : parts->next_rows();
+  }
 
   // --- the state machine -------------------------------------------------------------------
 

@@ -45,6 +45,7 @@ class RequestSlab {
     if (!request->drop_owner()) return;
     request->payload = {};
     request->result = {};
+    request->parts.reset();
     request->error.reset();
     request->sink = nullptr;
     request->user = nullptr;

@@ -166,8 +166,7 @@ bool Feeds::collect(SessionObject* session, PyObject* feeds) {
 bool Feeds::check_shapes(SessionObject* session) {
   const EngineOptions& options = session->engine->options();
   try {
-    const PayloadPlan plan =
-        check_inputs(session->engine->signature(), {views(), count_}, options.max_batch_rows);
+    const PayloadPlan plan = check_inputs(session->engine->signature(), {views(), count_});
     const std::uint64_t limit = options.max_pending_bytes;
     return plan.bytes <= limit || too_large(plan.bytes, limit);
   } catch (const Error& error) {

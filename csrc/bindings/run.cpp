@@ -62,7 +62,7 @@ PyMethodDef kRun = {
     "Answer one request and wait for it; from any number of threads at once.\n\n"
     "Args:\n"
     "    feeds: Input name to array, or the bare array for a model with one input. Axis 0 counts\n"
-    "        rows (any number from 0 to max_batch_size) and is required, as in onnxruntime.\n"
+    "        rows (any number from 0 on) and is required, as in onnxruntime.\n"
     "        Arrays need the exact dtype of session.inputs, in any memory layout and byte order;\n"
     "        lists and scalars are converted to it. In bool arrays every byte but 0 counts as 1.\n"
     "        The arrays may be changed as soon as the call has returned.\n"

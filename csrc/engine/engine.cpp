@@ -60,11 +60,15 @@ bool Engine::closed() const noexcept { return core_->resolver.credits.closed(); 
 
 EngineRequest* Engine::admit(std::span<const TensorView> inputs, const Call& call, IfFull if_full) {
   refuse_if_forked(core_->fork_guard);
-  const PayloadPlan plan = check_inputs(signature(), inputs, core_->options.max_batch_rows);
+  const PayloadPlan plan = check_inputs(signature(), inputs);
   auto& resolver = core_->resolver;
   if (!resolver.credits.can_hold(plan.bytes)) {
     fail(ErrorCode::invalid_input, "expected inputs of at most ", core_->options.max_pending_bytes,
          " bytes in all (max_pending_bytes), got ", plan.bytes);
+  }
+  std::unique_ptr<Parts> parts;
+  if (plan.rows > core_->options.max_batch_rows && signature().batched) {
+    parts = std::make_unique<Parts>(plan.rows, core_->preferred_rows);
   }
   using Take = Credits<StdAtom>::Take;
   const bool announce = if_full == IfFull::announce;
@@ -77,7 +81,9 @@ EngineRequest* Engine::admit(std::span<const TensorView> inputs, const Call& cal
          core_->options.max_pending, " requests and ", resolver.credits.bytes(), " of ",
          core_->options.max_pending_bytes, " bytes are accepted and not yet answered");
   }
-  return core_->accept(inputs, plan, call);
+  EngineRequest* request = core_->accept(inputs, plan, call);
+  request->parts = std::move(parts);
+  return request;
 }
 
 EngineRequest* Engine::Core::accept(std::span<const TensorView> inputs, const PayloadPlan& plan,

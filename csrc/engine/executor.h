@@ -29,7 +29,11 @@ class Executor {
     try {
       const ResultRef result = compute(batch, lease, on);
       count(batch, on);
-      resolver_.answer(batch, result, awake);
+      if (batch.has_parts) {
+        answer_parts(batch, result, awake);
+      } else {
+        resolver_.answer(batch, result, awake);
+      }
     } catch (const Error& error) {
       fail_or_split(batch, error, awake);
     } catch (const std::bad_alloc&) {
@@ -43,7 +47,8 @@ class Executor {
   [[nodiscard]] ResultRef compute(Batch<Atom>& batch, std::uint32_t lease, RanOn on) {
     batch.riders.clear();
     for (const Request<Atom>* request : batch.members) {
-      batch.riders.push_back({request->payload.data(), request->rows});
+      const std::uint32_t first = request->parts == nullptr ? 0 : request->parts->done;
+      batch.riders.push_back({request->payload.data(), request->next_rows(), first});
     }
     const BlockRef gathered = gather(signature_, batch.riders, pool_, batch.inputs);
     plan_outputs(signature_, batch.rows, shapes_proven_, batch.outputs);
@@ -83,26 +88,92 @@ class Executor {
     if (on == RanOn::event_loop) ledger.inline_runs.add();
   }
 
+  // As Resolver::answer(), where members may have had some of their rows only.
+  void answer_parts(Batch<Atom>& batch, const ResultRef& result, const Sink<Atom>* awake) noexcept {
+    std::uint32_t row = 0;
+    std::size_t whole = 0;
+    for (Request<Atom>* request : batch.members) {
+      const std::uint32_t rows = request->next_rows();
+      bool answered = true;
+      if (request->parts == nullptr) {
+        request->result = result;
+        request->first_row = row;
+      } else {
+        answered = take_part(batch, request, {result, row, rows}, awake);
+      }
+      row += rows;
+      if (answered) batch.members[whole++] = request;
+    }
+    batch.members.resize(whole);
+    resolver_.deliver(batch, awake);
+  }
+
+  // True: that was its last, and the request has its whole result. False: it is no member any more.
+  [[nodiscard]] bool take_part(Batch<Atom>& batch, Request<Atom>* request, Part part,
+                               const Sink<Atom>* awake) noexcept {
+    Parts& parts = *request->parts;
+    parts.take(std::move(part));
+    if (parts.rows_left() != 0) {
+      run_again(request, batch.unfinished);
+      return false;
+    }
+    try {
+      request->result = join(parts.ran, pool_);
+      request->first_row = 0;
+      request->parts.reset();
+      return true;
+    } catch (const Error& error) {
+      fail_alone(request, error, awake);
+    } catch (const std::exception& error) {
+      fail_alone(request, Error(ErrorCode::out_of_memory, error.what()), awake);
+    }
+    return false;
+  }
+
+  void fail_alone(Request<Atom>* request, const Error& error, const Sink<Atom>* awake) noexcept {
+    std::vector<Request<Atom>*> one = {request};
+    resolver_.fail(one, error, awake);
+  }
+
+  // Back to the queue, unless it ended while its batch ran.
+  void run_again(Request<Atom>* request, std::vector<Request<Atom>*>& into) noexcept {
+    if (request->move(RequestState::claimed, RequestState::queued)) {
+      into.push_back(request);
+    } else {
+      resolver_.bury_after_run(request);
+    }
+  }
+
   // One bad request must not fail its mates: the batch is halved until it stands alone. What kind
   // of error it was decides nothing: ONNX Runtime tells bad values as any of its codes. Of k bad
   // ones among n, never more than min(2k ceil(log2 n), 1.6 n) runs more (docs/adr/0010).
   void fail_or_split(Batch<Atom>& batch, const Error& error, const Sink<Atom>* awake) noexcept {
     batch.took = 0;
     batch.ran_out_of_memory = error.code() == ErrorCode::out_of_memory;
-    if (batch.members.size() == 1) return resolver_.fail(batch, error, awake);
+    if (batch.members.size() == 1) {
+      if (batch.ran_out_of_memory && makes_smaller_parts(*batch.members.front())) {
+        resolver_.ledger.retried_batches.add();
+        run_again(batch.members.front(), batch.unfinished);
+        return batch.members.clear();
+      }
+      return resolver_.fail(batch, error, awake);
+    }
     resolver_.ledger.retried_batches.add();
     const std::size_t parts = batch.members.size() <= kAloneUpTo ? batch.members.size() : 2;
     batch.retries.resize(parts);
     for (std::size_t i = 0; i < batch.members.size(); ++i) {
-      Request<Atom>* request = batch.members[i];
-      if (request->move(RequestState::claimed, RequestState::queued)) {
-        batch.retries[i % parts].push_back(request);
-      } else {
-        resolver_.bury_after_run(request);
-      }
+      run_again(batch.members[i], batch.retries[i % parts]);
     }
     batch.members.clear();
     std::erase_if(batch.retries, [](const auto& part) { return part.empty(); });
+  }
+
+  [[nodiscard]] static bool makes_smaller_parts(Request<Atom>& request) noexcept try {
+    if (request.parts == nullptr || request.parts->next_rows() == 1) return false;
+    request.parts->split(request.parts->next_rows() / 2);
+    return true;
+  } catch (const std::bad_alloc&) {
+    return false;
   }
 
   // So few run alone after a failure: to halve on costs as much for one bad request, more for two.

@@ -34,8 +34,8 @@ inline constexpr std::uint32_t kMaxInstances = 32;
 constexpr auto fields(Of<EngineOptions>) {
   using O = EngineOptions;
   return std::tuple{
-      field(&O::max_batch_rows, "max_batch_size", "rows",
-            "Most rows of a batch and of a request; 0 is automatic.", {0, 1U << 20}),
+      field(&O::max_batch_rows, "max_batch_size", "rows", "Most rows of a batch; 0 is automatic.",
+            {0, 1U << 20}),
       field(&O::max_delay_ns, "max_delay", "ns", "Longest wait for more rows, where it pays.",
             {0, 3600 * kSecond}),
       field(&O::instances, "instances", "", "Batches that may run at once; 0: one per usable core.",

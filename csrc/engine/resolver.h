@@ -109,21 +109,29 @@ class Resolver {
 
   // By the thread that ran the batch: every member gets its rows of `result`.
   void answer(Batch<Atom>& batch, const ResultRef& result, const Sink<Atom>* awake) noexcept {
-    ledger.answered.add(batch.members.size());
     std::uint32_t row = 0;
     for (Record* request : batch.members) {
       request->result = result;
       request->first_row = row;
       row += request->rows;
     }
-    finish_members(batch, RequestState::done, ledger.answered, awake);
+    deliver(batch, awake);
+  }
+
+  // The same, where every member has its result already.
+  void deliver(Batch<Atom>& batch, const Sink<Atom>* awake) noexcept {
+    ledger.answered.add(batch.members.size());
+    finish(batch.members, RequestState::done, ledger.answered, awake);
   }
 
   // By the thread that ran the batch: every member gets `error`.
   void fail(Batch<Atom>& batch, const Error& error, const Sink<Atom>* awake) noexcept {
-    ledger.failed.add(batch.members.size());
-    for (Record* request : batch.members) request->error = std::make_unique<Error>(error);
-    finish_members(batch, RequestState::failed, ledger.failed, awake);
+    fail(batch.members, error, awake);
+  }
+  void fail(std::vector<Record*>& members, const Error& error, const Sink<Atom>* awake) noexcept {
+    ledger.failed.add(members.size());
+    for (Record* request : members) request->error = std::make_unique<Error>(error);
+    finish(members, RequestState::failed, ledger.failed, awake);
   }
 
   // By the woken sleeper, before anything else: passes the wake on.
@@ -185,16 +193,16 @@ class Resolver {
 
   // Credits and payload go first, so that a caller with its answer finds room for the next call.
   // Sleepers are woken in chains: each wakes the next before it asks for the interpreter lock.
-  void finish_members(Batch<Atom>& batch, RequestState state,
-                      typename Ledger<Atom>::Counter& counter, const Sink<Atom>* awake) noexcept {
+  void finish(std::vector<Record*>& members, RequestState state,
+              typename Ledger<Atom>::Counter& counter, const Sink<Atom>* awake) noexcept {
     SinkWakes<Atom> wakes;
     std::array<Record*, kWakeChains> chains{};
     std::size_t chain = 0;
-    for (Record* request : batch.members) {
+    for (Record* request : members) {
       request->payload = {};
       give_credits(request);
     }
-    for (Record* request : batch.members) {
+    for (Record* request : members) {
       Sink<Atom>* sink = request->sink;
       request->wake_next = chains[chain];
       if (!request->move(RequestState::claimed, state)) {
@@ -207,7 +215,7 @@ class Resolver {
       }
       slab.release(request);  // last: it may be recycled in here
     }
-    batch.members.clear();
+    members.clear();
     for (Record* head : chains) {
       if (head != nullptr) wake(head);
     }

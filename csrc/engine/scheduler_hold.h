@@ -57,6 +57,7 @@ void Scheduler<Atom>::collect_returns() {
     }
     if (batch.ran_out_of_memory) batch.lane->note_out_of_memory(batch.rows, clock_.now());
     for (auto& group : batch.retries) batch.lane->push_retry(std::move(group), sequence_++);
+    for (Record* request : batch.unfinished) batch.lane->put_back(request, sequence_++);
     batch.clear();
   }
 }
@@ -164,7 +165,8 @@ bool Scheduler<Atom>::claim(Lane<Atom>& lane, std::uint32_t rows, std::uint32_t 
       return;
     }
     batch.members.push_back(request);
-    batch.rows += request->rows;
+    batch.rows += request->next_rows();
+    batch.has_parts = batch.has_parts || request->parts != nullptr;
     if (request->sink != nullptr && request->deadline != kNever) {
       batch.deadlines.push_back({request->handle(), request->deadline});
     }

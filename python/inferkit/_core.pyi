@@ -57,7 +57,7 @@ class SessionCore:
         
         Args:
             feeds: Input name to array, or the bare array for a model with one input. Axis 0 counts
-                rows (any number from 0 to max_batch_size) and is required, as in onnxruntime.
+                rows (any number from 0 on) and is required, as in onnxruntime.
                 Arrays need the exact dtype of session.inputs, in any memory layout and byte order;
                 lists and scalars are converted to it. In bool arrays every byte but 0 counts as 1.
                 The arrays may be changed as soon as the call has returned.

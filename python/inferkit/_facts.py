@@ -34,6 +34,9 @@ class ResultInfo:
         queue_seconds: From acceptance until the batch was picked.
         gather_seconds: From there until the model began to run.
         run_seconds: How long the model ran.
+
+    A request that ran in parts is told as a batch of its own rows, its ``run_seconds`` from the
+    beginning of the first part to the end of the last.
     """
 
     __module__ = "inferkit"

@@ -40,8 +40,9 @@ class Session(_core.SessionCore):
 
     Args:
         model: Path of an ONNX file, or the model's bytes.
-        max_batch_size: Rows in one batch at most, and in one request. ``"auto"``: 64 in a
-            request, and as many in a batch as warm-up found cheap: 1 where batching does not pay.
+        max_batch_size: Rows in one batch at most. ``"auto"``: 64, and as many in a batch of
+            several requests as warm-up found cheap: 1 where batching does not pay. A request of
+            more rows (up to 1,048,576) runs in parts, one after the other, and has one answer.
         max_delay: Seconds that a request may be held back for company. 0: never.
         instances: How many batches may run at once. ``"auto"``: one per usable core.
         threads: Threads that a batch may use while it runs alone. ``"auto"``: every usable core.

@@ -45,7 +45,7 @@ struct Traveller {
       for (std::byte& byte : mine) byte = static_cast<std::byte>(random() % 256);
       inputs.push_back({spec.dtype, shape, mine.data()});
     }
-    block = pool.allocate(check_inputs(signature, inputs, 64).bytes);
+    block = pool.allocate(check_inputs(signature, inputs).bytes);
     write_payload(signature, inputs, block.data());
   }
 };

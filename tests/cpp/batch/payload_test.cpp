@@ -18,7 +18,7 @@ constexpr DType kFloat = DType::float32;
 
 // The block that a request would travel in.
 BlockRef pack(TensorPool& pool, const Signature& signature, const std::vector<TensorView>& inputs) {
-  BlockRef block = pool.allocate(check_inputs(signature, inputs, 64).bytes);
+  BlockRef block = pool.allocate(check_inputs(signature, inputs).bytes);
   write_payload(signature, inputs, block.data());
   return block;
 }

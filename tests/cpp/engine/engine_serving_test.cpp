@@ -214,19 +214,6 @@ TEST_CASE("engine: a request without rows is answered without rows, alone or amo
   }
 }
 
-TEST_CASE("engine: larger than the maximum is refused, and nothing is queued") {
-  EngineOptions options = bare_options();
-  options.max_batch_rows = 4;
-  Rig rig(options);
-  CHECK(rig.run({1, 2, 3, 4}).values == answer_to({1, 2, 3, 4}));
-  const auto error = thrown([&] { static_cast<void>(rig.admit({1, 2, 3, 4, 5})); });
-  REQUIRE(error.has_value());
-  CHECK(error->code() == ErrorCode::invalid_input);
-  CHECK(says(error->message(), "'x'", "4", "got 5"));
-  CHECK(rig.stats().accepted == 1);
-  CHECK(rig.stats().queued_bytes == 0);
-}
-
 TEST_CASE("engine: other inner shapes neither join nor cut a batch") {
   Signature signature = signature_of({spec_of("x", DType::float32, {-1, -1})},
                                      {spec_of("y", DType::float32, {-1, -1})});

@@ -104,7 +104,8 @@ class Customer {
 
   [[nodiscard]] Question think_up() {
     Question question;
-    question.rows = static_cast<std::uint32_t>(random_() % 4);
+    const bool in_parts = one_in(100);
+    question.rows = static_cast<std::uint32_t>(in_parts ? 60 + random_() % 80 : random_() % 4);
     question.first = static_cast<float>(random_() % 1000);
     if (one_in(200)) question.first = kBad;
     if (one_in(50)) question.first = kSlow;

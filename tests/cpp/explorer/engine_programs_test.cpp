@@ -96,7 +96,7 @@ struct Service {
     slips[static_cast<std::size_t>(number)].asked = number;
     float value = static_cast<float>(number);
     const TensorView input{DType::float32, shape_of({1, 1}), reinterpret_cast<std::byte*>(&value)};
-    const PayloadPlan plan = check_inputs(signature, {&input, 1}, 4);
+    const PayloadPlan plan = check_inputs(signature, {&input, 1});
     for (;;) {
       const std::uint32_t epoch = resolver.credits.epoch();
       const auto take = take_credits(resolver, scheduler, plan.bytes, true);
