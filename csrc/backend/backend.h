@@ -35,6 +35,10 @@ class Backend {
   virtual void run(std::span<const TensorView> inputs, std::span<OutputSlot> outputs,
                    const RunContext& context) = 0;
 
+  // Runs in progress, and any later one, end with an error as soon as they can; for good. Who
+  // cannot do that lets them end by themselves. From any thread. Blocks: never.
+  virtual void stop_runs() noexcept {}
+
   // After warm-up: false drops the many-threaded session kept for runs that are alone.
   virtual void keep_alone_session(bool keep) = 0;
 };

@@ -63,6 +63,14 @@ class OrtBackend final : public Backend {
   [[nodiscard]] std::vector<std::string> notes() const override;
   void run(std::span<const TensorView> inputs, std::span<OutputSlot> outputs,
            const RunContext& context) override;
+  // ONNX Runtime looks between two operators: one that runs is waited for.
+  void stop_runs() noexcept override {
+    for (Instance& instance : instances_) {
+      if (ort::Status* const failure = api_.RunOptionsSetTerminate(instance.options.get())) {
+        api_.ReleaseStatus(failure);
+      }
+    }
+  }
   void keep_alone_session(bool keep) override {
     if (keep || !solo_) return;
     solo_.reset();

@@ -11,14 +11,14 @@
 namespace inferkit {
 namespace {
 
-// Until everything is answered or `end` has come. False with an exception set: a signal handler
-// raised, as Ctrl-C does. The session stays half closed then, and may be closed again.
-bool drain_until(Engine& engine, TimeNs end) {
+// Until `step` says that it is done or `end` has come. False with an exception set: a signal
+// handler raised, as Ctrl-C does. The session stays half closed then, and may be closed again.
+bool wait_for(Engine& engine, bool (Engine::*step)(TimeNs), TimeNs end) {
   while (true) {
     const TimeNs until = slice_end(engine.clock(), end);
     {
       const ReleaseGil released;
-      if (engine.drain(until)) return true;
+      if ((engine.*step)(until)) return true;
     }
     if (PyErr_CheckSignals() < 0) return false;
     if (engine.clock().now() >= end) return true;
@@ -38,7 +38,11 @@ PyObject* close(PyObject* self, PyObject* args, PyObject* kwargs) {
   if (engine == nullptr || engine->forked()) Py_RETURN_NONE;
   TimeNs end = kNever;
   if (!read_timeout(timeout, engine->clock(), end)) return nullptr;
-  if (drain != 0 && !drain_until(*engine, end)) return nullptr;
+  if (drain != 0 && !wait_for(*engine, &Engine::drain, end)) return nullptr;
+  engine->answer_queued();
+  if (!wait_for(*engine, &Engine::await_runs, end)) return nullptr;
+  if (engine->clock().now() >= end) engine->stop_runs();
+  if (!wait_for(*engine, &Engine::await_runs, kNever)) return nullptr;
   {
     const ReleaseGil released;
     engine->close(false, 0);
@@ -55,8 +59,14 @@ PyMethodDef kClose = {
     "Closing twice is fine. In a child of fork() it does nothing: the session is the parent's.\n\n"
     "Args:\n"
     "    drain: Wait for the accepted requests. False answers the queued ones with\n"
-    "        SessionClosedError at once; those in a running batch get their answer.\n"
-    "    timeout: Seconds to drain at most; then as with drain=False. Default: no limit."};
+    "        SessionClosedError at once, and waits for those in a running batch.\n"
+    "    timeout: Seconds to wait at most. Then whoever has no answer gets SessionClosedError: "
+    "the\n"
+    "        queued ones at once, those in a running batch as soon as the operator ends that the\n"
+    "        model is in, which nothing can interrupt. Default: no limit.\n\n"
+    "Raises:\n"
+    "    KeyboardInterrupt: Or whatever else a signal handler raises on the main thread. New\n"
+    "        requests stay refused; call it again to finish."};
 
 }  // namespace
 

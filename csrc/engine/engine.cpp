@@ -219,6 +219,20 @@ std::string Engine::explain() const {
   return out;
 }
 
+void Engine::answer_queued() noexcept {
+  if (forked()) return;
+  core_->refuse();
+  core_->answer_queued();
+}
+
+bool Engine::await_runs(TimeNs until) noexcept { return forked() || core_->await_runs(until); }
+
+void Engine::stop_runs() noexcept {
+  if (forked()) return;
+  const std::lock_guard lock(core_->close_mutex);  // whoever has closed has dropped the backend
+  if (!core_->is_closed) core_->executor.stop();
+}
+
 void Engine::close(bool drain, DurationNs timeout) noexcept {
   if (!forked()) core_->close(drain, timeout);
 }

@@ -104,6 +104,12 @@ class Engine {
   // Refuses new requests from now on and waits for the accepted ones; false: `until` came first.
   // For a caller that looks up from time to time before it closes. Blocks: yes.
   [[nodiscard]] bool drain(TimeNs until) noexcept;
+  // Refuses new requests and answers the queued ones with session_closed.
+  void answer_queued() noexcept;
+  // After answer_queued(): waits for running batches; false: `until` came first. Blocks: yes.
+  [[nodiscard]] bool await_runs(TimeNs until) noexcept;
+  // After answer_queued(): running batches end at the model's next operator, with session_closed.
+  void stop_runs() noexcept;
   // Refuses new requests; drain: waits for the accepted ones (at most `timeout`); then answers what
   // is still queued with session_closed, waits for running batches, joins the threads and drops
   // the model. Idempotent; nothing in a forked child. Blocks: yes.

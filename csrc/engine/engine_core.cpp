@@ -73,11 +73,9 @@ void Engine::Core::close(bool drain, DurationNs timeout) {
   const TimeNs now = clock.now();
   const TimeNs until = timeout == kNever || timeout > kNever - now ? kNever : now + timeout;
   if (drain) static_cast<void>(drain_until(until));
-  scheduler.begin_closing();
+  answer_queued();
   INFERKIT_FAILPOINT("engine.closing");
-  static_cast<void>(drain_until(kNever));
-  while (!scheduler.wait_all_free(clock.now() + kCloseStep)) {
-  }
+  static_cast<void>(await_runs(kNever));
   join_threads();
   backend.reset();
   is_closed = true;
@@ -86,6 +84,20 @@ void Engine::Core::close(bool drain, DurationNs timeout) {
 void Engine::Core::refuse() {
   resolver.credits.close();
   resolver.room_made();  // whoever waits for room learns that there will be none
+}
+
+void Engine::Core::answer_queued() {
+  scheduler.begin_closing();
+  static_cast<void>(scheduler.ring({}));
+}
+
+// After answer_queued(). True: no batch runs, and everybody has been told; false: `until` came.
+bool Engine::Core::await_runs(TimeNs until) {
+  if (!drain_until(until)) return false;
+  while (!scheduler.wait_all_free(std::min(until, clock.now() + kCloseStep))) {
+    if (clock.now() >= until) return false;
+  }
+  return true;
 }
 
 // True: nothing accepted is unanswered; false: `until` came first.

@@ -32,7 +32,9 @@ struct Engine::Core {
   void keeper_main();
   void close(bool drain, DurationNs timeout);
   void refuse();
+  void answer_queued();
   [[nodiscard]] bool drain_until(TimeNs until);
+  [[nodiscard]] bool await_runs(TimeNs until);
   void join_threads();
 
   const EngineOptions options;  // automatic ones filled in

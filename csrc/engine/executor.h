@@ -24,6 +24,13 @@ class Executor {
         resolver_(resolver),
         clock_(clock) {}
 
+  // Tells running batches to end, for good: their members get session_closed. From any thread.
+  void stop() noexcept {
+    // release: pairs with the acquire in fail_or_split(): who finds the run ended by us, sees this.
+    stopped_.store(true, std::memory_order_release);
+    backend_.stop_runs();
+  }
+
   // `awake`: a sink whose consumer is this very thread and needs no wake.
   void run(Batch<Atom>& batch, std::uint32_t lease, RanOn on, const Sink<Atom>* awake) noexcept {
     try {
@@ -149,6 +156,10 @@ class Executor {
   // ones among n, never more than min(2k ceil(log2 n), 1.6 n) runs more (docs/adr/0010).
   void fail_or_split(Batch<Atom>& batch, const Error& error, const Sink<Atom>* awake) noexcept {
     batch.took = 0;
+    if (stopped_.load(std::memory_order_acquire)) {
+      const Error closed(ErrorCode::session_closed, "the session was closed while the model ran");
+      return resolver_.fail(batch, closed, awake);
+    }
     batch.ran_out_of_memory = error.code() == ErrorCode::out_of_memory;
     if (batch.members.size() == 1) {
       if (batch.ran_out_of_memory && makes_smaller_parts(*batch.members.front())) {
@@ -185,6 +196,7 @@ class Executor {
   TensorPool& pool_;
   Resolver<Atom>& resolver_;
   const Clock& clock_;
+  typename Atom::template Atomic<bool> stopped_{false};
 };
 
 }  // namespace inferkit

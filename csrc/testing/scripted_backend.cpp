@@ -65,6 +65,7 @@ void ScriptedBackend::run(Inputs inputs, std::span<OutputSlot> outputs, const Ru
     seen = seen_[run];
   }
   if (hook) hook(seen);
+  if (stopped_.load()) fail(ErrorCode::backend, "stopped");
   fail_as_scripted(run);
   check_inputs(inputs);
   answer(signature_, inputs, outputs);
@@ -105,6 +106,11 @@ void ScriptedBackend::wait_at_gate() {
       return;
     }
   }
+}
+
+void ScriptedBackend::stop_runs() noexcept {
+  stopped_.store(true);
+  open_gate();
 }
 
 void ScriptedBackend::fail_as_scripted(std::size_t run) {

@@ -43,6 +43,7 @@ class ScriptedBackend final : public Backend {
   [[nodiscard]] std::vector<std::string> notes() const override;
   void run(Inputs inputs, std::span<OutputSlot> outputs, const RunContext& context) override;
   void keep_alone_session(bool keep) override { keeps_alone_session_.store(keep); }
+  void stop_runs() noexcept override;  // those at the gate, and all later ones, fail
 
   // The script. Each may be changed while runs are in progress and holds for runs that begin later.
   void fail_next(Error error, int runs = 1);  // the next `runs` runs, whatever they hold
@@ -77,6 +78,7 @@ class ScriptedBackend final : public Backend {
   std::function<void(const SeenRun&)> on_run_;
   std::vector<bool> busy_;  // by instance, to catch two runs in one
 
+  std::atomic<bool> stopped_{false};
   std::atomic<std::uint32_t> begun_{0};  // wait_until_begun() sleeps on it
   std::atomic<std::uint32_t> passes_;    // runs that may pass; kOpen: any number
   std::atomic<std::uint32_t> running_{0};

@@ -40,8 +40,14 @@ class SessionCore:
         
         Args:
             drain: Wait for the accepted requests. False answers the queued ones with
-                SessionClosedError at once; those in a running batch get their answer.
-            timeout: Seconds to drain at most; then as with drain=False. Default: no limit.
+                SessionClosedError at once, and waits for those in a running batch.
+            timeout: Seconds to wait at most. Then whoever has no answer gets SessionClosedError: the
+                queued ones at once, those in a running batch as soon as the operator ends that the
+                model is in, which nothing can interrupt. Default: no limit.
+        
+        Raises:
+            KeyboardInterrupt: Or whatever else a signal handler raises on the main thread. New
+                requests stay refused; call it again to finish.
         """
     def explain(self) -> str:
         """

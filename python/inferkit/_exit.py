@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import time
 import weakref
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 _open: "weakref.WeakValueDictionary[int, Session]" = weakref.WeakValueDictionary()
 
 
+RUNNING_MAY_TAKE = 2.0
+"""Seconds that running batches get where nobody waits for their answers any more."""
+
+
 def close_at_exit(session: "Session") -> None:
     """Remember the session until it is gone."""
     _open[id(session)] = session
@@ -22,15 +27,21 @@ def close_at_exit(session: "Session") -> None:
 def _close_all() -> None:
     """Close what is open, the newest first: callers that wait get SessionClosedError.
 
+    Running batches have ``RUNNING_MAY_TAKE`` together; then only the operators they are in.
     Then the thread of the futures' callbacks ends. Runs after Python has joined its own threads and
     before the interpreter goes down, so that no native thread asks for a GIL that nobody will give
     it.
     """
+    end = time.monotonic() + RUNNING_MAY_TAKE
+
+    def close(session: "Session") -> None:
+        session.close(drain=False, timeout=max(0.0, end - time.monotonic()))
+
     with contextlib.ExitStack() as closing:
         # Whatever one of them raises, the others are closed, and the thread ends last.
         closing.callback(_core.stop_notifier)
         for session in _open.values():
-            closing.callback(session.close, drain=False)
+            closing.callback(close, session)
 
 
 atexit.register(_close_all)

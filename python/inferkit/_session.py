@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, Self, TypeAlias, Unpack
 from numpy.typing import ArrayLike
 
 from . import _core
-from ._exit import close_at_exit
+from ._exit import RUNNING_MAY_TAKE, close_at_exit
 from ._options import (
     ConfigValue,
     Model,
@@ -264,7 +264,7 @@ class Session(_core.SessionCore):
         traceback: TracebackType | None,
     ) -> None:
         # Whoever leaves by an exception does not wait for answers that nobody will read.
-        self.close(drain=kind is None)
+        self.close(drain=kind is None, timeout=None if kind is None else RUNNING_MAY_TAKE)
 
     async def __aenter__(self) -> Self:
         return self
@@ -275,7 +275,7 @@ class Session(_core.SessionCore):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self.aclose(drain=kind is None)
+        await self.aclose(drain=kind is None, timeout=None if kind is None else RUNNING_MAY_TAKE)
 
     def __repr__(self) -> str:
         try:
@@ -293,4 +293,4 @@ class Session(_core.SessionCore):
         try:
             warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
         finally:
-            self.close(drain=False)
+            self.close(drain=False, timeout=RUNNING_MAY_TAKE)

@@ -195,4 +195,19 @@ TEST_CASE("parts: close between two of them ends the request once") {
   CHECK(rig.backend().seen().size() == 1);
 }
 
+TEST_CASE("parts: stopped in one, the others never run") {
+  Rig rig(at_most(4));
+  rig.backend().shut_gate();
+  rig.submit(many(16));
+  rig.backend().wait_until_begun(1);
+  rig.engine().answer_queued();
+  CHECK_FALSE(rig.engine().await_runs(rig.in(0)));
+  rig.engine().stop_runs();
+  CHECK(rig.engine().await_runs(kNever));
+  const Outcome outcome = rig.next();
+  REQUIRE(outcome.state == State::failed);
+  CHECK(outcome.error->code() == ErrorCode::session_closed);
+  CHECK(rig.backend().seen().size() == 1);
+}
+
 }  // namespace

@@ -73,6 +73,7 @@ class SharedBackend final : public Backend {
     scripted_->run(inputs, outputs, context);
   }
   void keep_alone_session(bool keep) override { scripted_->keep_alone_session(keep); }
+  void stop_runs() noexcept override { scripted_->stop_runs(); }
 
  private:
   std::shared_ptr<ScriptedBackend> scripted_;
