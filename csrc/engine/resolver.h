@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 
+#include "base/failpoint.h"
 #include "batch/batch.h"
 #include "batch/request.h"
 #include "batch/request_slab.h"
@@ -170,6 +171,7 @@ class Resolver {
   }
 
   void tell(Record* request, SinkWakes<Atom>& wakes) noexcept {
+    INFERKIT_FAILPOINT("resolver.won");
     if (request->sink != nullptr) {
       Sink<Atom>* sink = request->sink;
       if (sink->deliver(request)) wakes.add(sink, ledger);

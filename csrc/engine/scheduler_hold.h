@@ -29,6 +29,7 @@ int Scheduler<Atom>::hold(const Role<Atom>& role) noexcept {
     }
     bell_.clear_pending();
   }
+  INFERKIT_FAILPOINT("scheduler.let_go");
   send(wakes);
   return mine;
 }

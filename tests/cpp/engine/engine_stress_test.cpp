@@ -2,221 +2,34 @@
 // INFERKIT_STRESS=seconds for longer runs, INFERKIT_STRESS_SEED to repeat one.
 #include <doctest/doctest.h>
 
-#include <array>
-#include <atomic>
+#include <algorithm>
 #include <cstdio>
-#include <cstdlib>
+#include <map>
 #include <memory>
+#include <optional>
 #include <random>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
+#include "base/failpoint.h"
 #include "engine/engine.h"
+#include "support/customer.h"
 #include "support/engine_rig.h"
-#include "support/function_backend.h"
-#include "support/mailbox.h"
 
 using namespace inferkit;
 using namespace inferkit::testing;
 
 namespace {
 
-using State = RequestState;
-
-constexpr std::int64_t kWidth = 4;
-constexpr float kBad = -1;   // a row that begins with it fails its run
-constexpr float kSlow = -2;  // one that begins with it takes a while
-
-std::uint64_t number_from(const char* name, std::uint64_t otherwise) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? otherwise : std::strtoull(value, nullptr, 10);
-}
-
-// A run that takes longer than the others, without holding the processor.
-void linger() {
-  std::atomic<std::uint32_t> nobody{0};
-  const TimeNs until = steady_clock().now() + 2 * kMillisecond;
-  while (steady_clock().now() < until) parker::wait(nobody, 0, until);
-}
-
-std::unique_ptr<Backend> model() {
-  Signature signature = signature_of({spec_of("x", DType::float32, {-1, kWidth})},
-                                     {spec_of("y", DType::float32, {-1, kWidth})});
-  return std::make_unique<FunctionBackend>(
-      std::move(signature), [](std::span<const TensorView> inputs, std::span<OutputSlot> outputs) {
-        place(outputs[0], inputs[0].shape);
-        const auto* x = reinterpret_cast<const float*>(inputs[0].data);
-        auto* y = reinterpret_cast<float*>(outputs[0].view.data);
-        bool slow = false;
-        for (std::int64_t i = 0; i < inputs[0].shape[0] * kWidth; ++i) {
-          if (i % kWidth == 0 && x[i] == kBad) throw Error(ErrorCode::backend, "bad row", 2);
-          if (i % kWidth == 0 && x[i] == kSlow) slow = true;
-          y[i] = 2 * x[i];
-        }
-        if (slow) linger();
-      });
-}
-
-// What became of the requests, as their callers saw it.
-struct Tally {
-  std::atomic<std::uint64_t> answered{0}, failed{0}, expired{0}, cancelled{0}, abandoned{0};
-  std::atomic<std::uint64_t> wrong{0}, unknown{0};
-};
-
-struct Question {
-  float first = 0;
-  std::uint32_t rows = 0;
-
-  // Rows of first, first + 1, ... through them all.
-  [[nodiscard]] std::vector<float> values() const {
-    std::vector<float> all(rows * kWidth);
-    for (std::size_t i = 0; i < all.size(); ++i) all[i] = first + static_cast<float>(i);
-    return all;
-  }
-};
-
-// One thread's callers.
-class Customer {
- public:
-  Customer(Engine& engine, Tally& tally, std::uint64_t seed, bool blocks)
-      : engine_(engine), tally_(tally), random_(seed), blocks_(blocks) {}
-
-  void work(TimeNs until) {
-    while (engine_.clock().now() < until) {
-      const Question question = think_up();
-      if (blocks_) {
-        block_for(question);
-      } else {
-        send(question);
-        while (EngineRequest* request = box_.take_ready()) settle(request);
-      }
-    }
-    while (outstanding_ > 0) {
-      EngineRequest* request = box_.take();
-      if (request == nullptr) return;  // the ledger will tell
-      settle(request);
-    }
-  }
-
- private:
-  [[nodiscard]] bool one_in(std::uint32_t n) { return random_() % n == 0; }
-
-  [[nodiscard]] Question think_up() {
-    Question question;
-    const bool in_parts = one_in(100);
-    question.rows = static_cast<std::uint32_t>(in_parts ? 60 + random_() % 80 : random_() % 4);
-    question.first = static_cast<float>(random_() % 1000);
-    if (one_in(200)) question.first = kBad;
-    if (one_in(50)) question.first = kSlow;
-    return question;
-  }
-
-  [[nodiscard]] EngineRequest* admit(const Question& question, Call call) {
-    if (one_in(10)) {
-      call.deadline = engine_.clock().now() + static_cast<DurationNs>(random_() % 150'000);
-    }
-    call.priority = static_cast<std::int32_t>(random_() % 3);
-    std::vector<float> values = question.values();
-    const TensorView view{DType::float32, shape_of({question.rows, kWidth}),
-                          reinterpret_cast<std::byte*>(values.data())};
-    for (;;) {
-      const std::uint32_t epoch = engine_.room_epoch();
-      EngineRequest* request = engine_.admit({&view, 1}, call, IfFull::announce);
-      if (request != nullptr) return request;
-      while (EngineRequest* answered = box_.take_ready()) settle(answered);
-      engine_.wait_for_room(epoch, engine_.clock().now() + kSecond);
-    }
-  }
-
-  void block_for(const Question& question) {
-    EngineRequest* request = admit(question, {});
-    engine_.start(request);
-    const TimeNs until = one_in(5) ? engine_.clock().now() + 20 * kMicrosecond : kNever;
-    while (!engine_.await(request, until)) {
-      if (!one_in(4)) continue;
-      engine_.abandon(request);
-      tally_.abandoned.fetch_add(1);
-      return;
-    }
-    judge(request, question);
-  }
-
-  void send(const Question& question) {
-    Call call;
-    call.sink = &box_;
-    call.user = new Question(question);
-    EngineRequest* request = admit(question, call);
-    ++outstanding_;
-    if (one_in(3)) {
-      engine_.submit(request);
-    } else {
-      EngineRequest* second = one_in(2) ? another(call) : nullptr;
-      engine_.enqueue(request);
-      if (second != nullptr) engine_.enqueue(second);
-      engine_.flush(&box_, one_in(2) ? 0 : 100 * kMicrosecond);
-    }
-    // Ours as long as we have not looked into the mailbox since it was queued.
-    if (one_in(10) && engine_.cancel(request, one_in(2))) {
-      tally_.cancelled.fetch_add(1);
-      delete static_cast<Question*>(request->user);
-      engine_.release(request);
-      --outstanding_;
-    }
-  }
-
-  // A second request for the same flush.
-  [[nodiscard]] EngineRequest* another(Call call) {
-    const Question question = think_up();
-    call.user = new Question(question);
-    ++outstanding_;
-    return admit(question, call);
-  }
-
-  void settle(EngineRequest* request) {
-    const std::unique_ptr<Question> question(static_cast<Question*>(request->user));
-    judge(request, *question);
-    --outstanding_;
-  }
-
-  void judge(EngineRequest* request, const Question& question) {
-    const Outcome outcome = collect(engine_, request);
-    const bool bad = question.rows > 0 && question.first == kBad;
-    switch (outcome.state) {
-      case State::done: {
-        std::vector<float> expected = question.values();
-        for (float& value : expected) value *= 2;
-        if (bad || outcome.values != expected) tally_.wrong.fetch_add(1);
-        tally_.answered.fetch_add(1);
-        break;
-      }
-      case State::failed:
-        if (!bad) tally_.wrong.fetch_add(1);  // somebody else's row
-        tally_.failed.fetch_add(1);
-        break;
-      case State::expired:
-        tally_.expired.fetch_add(1);
-        break;
-      default:
-        tally_.unknown.fetch_add(1);
-    }
-  }
-
-  Engine& engine_;
-  Tally& tally_;
-  std::mt19937_64 random_;
-  const bool blocks_;
-  Mailbox box_;
-  std::uint64_t outstanding_ = 0;
-};
-
 // `blocking` of the threads block for each answer, the others have a mailbox.
-void stress(std::uint32_t instances, std::uint32_t threads, std::uint32_t blocking,
-            std::uint64_t seed, DurationNs time) {
+EngineStats stress(std::uint32_t instances, std::uint32_t threads, std::uint32_t blocking,
+                   std::uint64_t seed, DurationNs time) {
   EngineOptions options;
   options.instances = instances;
   options.max_pending = 24;
-  const auto engine = Engine::open(model(), options);
+  const auto engine = Engine::open(stressed_model(), options);
   Tally tally;
   {
     std::vector<std::unique_ptr<Customer>> customers;
@@ -239,27 +52,121 @@ void stress(std::uint32_t instances, std::uint32_t threads, std::uint32_t blocki
   CHECK(stats.answered + stats.failed == tally.answered + tally.failed + stats.undeliverable);
   CHECK(stats.expired >= tally.expired);
   CHECK(stats.cancelled >= tally.cancelled);
-  CHECK(tally.answered > 0);
   Rig::check_ledger(*engine);
+  return stats;
+}
+
+// For whoever looks at a run.
+void print(std::uint32_t instances, std::uint32_t blocking, const EngineStats& stats) {
   std::printf(
-      "  %u instances, %u of %u threads blocking: accepted %lu answered %lu failed %lu "
+      "  %u instances, %u of 8 threads blocking: accepted %lu answered %lu failed %lu "
       "expired %lu cancelled %lu batches %lu lent %lu inline %lu retried %lu "
       "wakes %lu/%lu/%lu/%lu\n",
-      instances, blocking, threads, stats.accepted, stats.answered, stats.failed, stats.expired,
+      instances, blocking, stats.accepted, stats.answered, stats.failed, stats.expired,
       stats.cancelled, stats.batches, stats.lent_runs, stats.inline_runs, stats.retried_batches,
       stats.runner_wakes, stats.caller_wakes, stats.keeper_wakes, stats.sink_wakes);
 }
 
+// How long a test goes on, and from which seed; said aloud, to be repeated.
+struct Length {
+  DurationNs seconds = static_cast<DurationNs>(number_from("INFERKIT_STRESS", 2));
+  std::uint64_t seed = number_from("INFERKIT_STRESS_SEED", std::random_device()() % 1'000'000);
+
+  Length() {
+    std::printf("engine stress: INFERKIT_STRESS=%ld INFERKIT_STRESS_SEED=%lu\n", seconds, seed);
+  }
+};
+
 TEST_CASE("engine: under everything at once each request ends once and rightly") {
-  const auto seconds = static_cast<DurationNs>(number_from("INFERKIT_STRESS", 2));
-  const std::uint64_t seed =
-      number_from("INFERKIT_STRESS_SEED", std::random_device()() % 1'000'000);
-  std::printf("engine stress: INFERKIT_STRESS=%ld INFERKIT_STRESS_SEED=%lu\n", seconds, seed);
-  const DurationNs share = seconds * kSecond / 4;
-  stress(2, 8, 8, seed, share);
-  stress(2, 8, 0, seed + 1, share);
-  stress(2, 8, 4, seed + 2, share);
-  stress(1, 8, 4, seed + 3, share);
+  const Length length;
+  std::uint64_t seed = length.seed;
+  for (const auto& [instances, blocking] : {std::pair{2U, 8U}, {2U, 0U}, {2U, 4U}, {1U, 4U}}) {
+    const EngineStats stats = stress(instances, 8, blocking, seed++, length.seconds * kSecond / 4);
+    CHECK(stats.answered > 0);
+    print(instances, blocking, stats);
+  }
+}
+
+// Lets others go on where a thread is caught between two steps.
+void dawdle() {
+  for (int i = 0; i < 20; ++i) std::this_thread::yield();
+}
+
+// Every place of the engine and its pool, with what goes wrong there.
+std::map<std::string, failpoint::Plan> plans(std::uint64_t seed) {
+  const auto no_memory = failpoint::throw_error(ErrorCode::out_of_memory, "planned").action;
+  const auto no_thread = failpoint::throw_error(ErrorCode::model_load, "planned").action;
+  const auto plan = [&](std::function<void()> action, double probability) {
+    return failpoint::Plan{.action = std::move(action), .probability = probability, .seed = ++seed};
+  };
+  return {{"engine.start_thread", plan(no_thread, 0.2)}, {"engine.closing", plan(dawdle, 0.9)},
+          {"engine.joining", plan(dawdle, 0.9)},         {"engine.runner_looks", plan(dawdle, 0.1)},
+          {"executor.run", plan(no_memory, 0.02)},       {"resolver.won", plan(dawdle, 0.05)},
+          {"scheduler.let_go", plan(dawdle, 0.01)},      {"scheduler.taken_in", plan(dawdle, 0.01)},
+          {"tensor_pool.carve", plan({}, 0.3)}};
+}
+
+// Arms all of plans() while it lives, and counts from there.
+class Planned {
+ public:
+  explicit Planned(std::uint64_t seed) {
+    for (const auto& [name, plan] : plans(seed)) {
+      before_[name] = failpoint::at(name).failures();
+      armed_.push_back(std::make_unique<failpoint::Scoped>(name, plan));
+    }
+  }
+  [[nodiscard]] std::uint64_t fired(const std::string& name) const {
+    return failpoint::at(name).failures() - before_.at(name);
+  }
+  [[nodiscard]] std::uint64_t least() const {
+    std::uint64_t least = UINT64_MAX;
+    for (const auto& entry : before_) least = std::min(least, fired(entry.first));
+    return least;
+  }
+  // A new place of these rooms belongs into plans().
+  void check_complete() const {
+    for (const failpoint::Point* point : failpoint::all()) {
+      const std::string room = point->name().substr(0, point->name().find('.'));
+      const bool ours = room == "engine" || room == "executor" || room == "resolver" ||
+                        room == "scheduler" || room == "tensor_pool";
+      CAPTURE(point->name());
+      CHECK((!ours || before_.contains(point->name())));
+    }
+  }
+  void print(std::uint64_t accepted) const {
+    std::printf("  %lu requests, failpoints fired:", accepted);
+    for (const auto& entry : before_) {
+      std::printf(" %s %lu", entry.first.c_str(), fired(entry.first));
+    }
+    std::puts("");
+  }
+
+ private:
+  std::map<std::string, std::uint64_t> before_;
+  std::vector<std::unique_ptr<failpoint::Scoped>> armed_;
+};
+
+TEST_CASE("engine: with every failpoint firing, many engines after each other") {
+  const Length length;
+  const std::uint64_t enough = length.seconds < 60 ? 3 : 100;  // firings of each
+  const Planned planned(length.seed);
+  std::mt19937_64 dice(length.seed);
+  const TimeNs until = steady_clock().now() + length.seconds * kSecond;
+  std::uint64_t accepted = 0;
+  // Counts decide when it is enough; the limit only ends a run in which one never fires.
+  for (int round = 0; round < 20'000; ++round) {
+    if (steady_clock().now() >= until && planned.least() >= enough) break;
+    const auto instances = static_cast<std::uint32_t>(1 + dice() % 3);
+    const auto blocking = static_cast<std::uint32_t>(dice() % 7);
+    try {
+      accepted += stress(instances, 6, blocking, dice() % 1'000'000, 50 * kMillisecond).accepted;
+    } catch (const Error& error) {
+      CHECK(error.code() == ErrorCode::model_load);  // the planned refusal of a thread
+    }
+  }
+  planned.print(accepted);
+  CHECK(planned.least() >= enough);
+  planned.check_complete();
 }
 
 }  // namespace
