@@ -94,6 +94,26 @@ explorer::MakeProgram poisoned_and_cancelled() {
                       });
 }
 
+// The run goes on until its only request has expired.
+explorer::MakeProgram expired_while_it_runs() {
+  struct Slow : Service<1> {
+    Slow() { may_end.store(0, std::memory_order_relaxed); }
+  };
+  return program<Slow>({[](Slow& s) {
+                          static_cast<void>(s.send(0, s.clock.now() + kSecond));
+                          s.port.serve(1, [&](Record* record) { s.finish(record); });
+                          s.may_end.store(1, std::memory_order_release);
+                          ExploredAtom::wake(s.may_end, 1);
+                          s.leave();
+                        },
+                        [](Slow& s) { s.run_batches(); }, [](Slow& s) { s.keep_time(); }},
+                       [](Slow& s) {
+                         s.check();
+                         require(s.resolver.ledger.expired.get() == 1, "who answered?");
+                         if (s.resolver.ledger.batches.get() != 0) reached("it ran meanwhile");
+                       });
+}
+
 // The keeper ends what runs, and has not told the port yet when the run is over and a close looks.
 explorer::MakeProgram expired_beside_a_close() {
   struct Late : Service<1> {
@@ -224,6 +244,11 @@ std::vector<NamedProgram> engine_programs() {
        poisoned_and_cancelled(),
        kBudget,
        {"one was cancelled after its batch failed", "one was cancelled while queued"},
+       kRuns},
+      {"engine: expired while it runs",
+       expired_while_it_runs(),
+       kBudget,
+       {"it ran meanwhile"},
        kRuns},
       {"engine: an expiry beside a close",
        expired_beside_a_close(),

@@ -138,7 +138,8 @@ class Hunt {
   // Most mistakes show soon in some program; then each gets its time, and for what is listed a
   // fifth of it. The index of the program; as many as there are: none.
   [[nodiscard]] std::size_t search(const Mutation& mutation, bool listed) const {
-    for (const std::uint64_t share : {20, listed ? 5 : 1}) {
+    const std::uint64_t at_last = listed ? 5 : 1;
+    for (const std::uint64_t share : {std::uint64_t{20}, at_last}) {
       for (std::size_t i = 0; i < programs_.size(); ++i) {
         const std::uint64_t runs = programs_[i].most_runs / share;
         if (!explore_all(programs_[i], kSeed, runs, mutation).failure.empty()) return i;

@@ -62,10 +62,6 @@ constexpr Unnoticed kEngine[] = {
     {"blocking_caller.h", "request->wait.compare_exchange_strong(word, kParked", true, kRelaxed,
      "who finds `done` looks at the state, which acquires by itself; kept so that one look is "
      "enough"},
-    {"runner_bay.h", "          words_[i].state.compare_exchange_strong(expected, kCalled,", false,
-     kRelaxed,
-     "what a hint announces is found by the bell's own read-modify-write; kept because the bay "
-     "knows nothing of the bell"},
 };
 // Orders that no program comes to.
 constexpr Unvisited kUnvisited[] = {

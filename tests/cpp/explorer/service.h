@@ -98,6 +98,7 @@ struct Service {
   Atomic<std::uint32_t> callers{kCallers};  // not yet over
   bool poisoned = false;                    // request 1 makes its batch fail
   DurationNs run_time = 0;
+  Atomic<std::uint32_t> may_end{1};                  // until then no run does
   std::uint32_t running = 0;                         // batches
   std::array<bool, explorer::kMaxThreads> parks{};   // in await()
   std::array<bool, explorer::kMaxThreads> handed{};  // a batch, there
@@ -108,7 +109,7 @@ struct Service {
     if (++running == 2) reached("two batches ran at once");
     note_who_runs(inputs[0].shape[0]);
     Execution::current()->take_time(run_time);
-    static_cast<void>(callers.load(std::memory_order_relaxed));  // others may come between
+    while (may_end.load(std::memory_order_acquire) == 0) ExploredAtom::wait(may_end, 0, kNever);
     --running;
     const std::span rows(reinterpret_cast<const float*>(inputs[0].data),
                          static_cast<std::size_t>(inputs[0].shape[0]));
@@ -181,6 +182,19 @@ struct Service {
     }
     parked = false;
     finish(record);
+    leave();
+  }
+  // As who is interrupted, or has no more time.
+  void give_up_on(int number) {
+    Record* record = accept(number);
+    if (record == nullptr) return leave();
+    caller.start(record);
+    if (caller.await(record, clock.now() + kSecond)) {
+      finish(record);
+    } else {
+      reached("a caller gave up");
+      caller.abandon(record);
+    }
     leave();
   }
   Record* send(int number, TimeNs deadline = kNever) {
