@@ -186,14 +186,14 @@ def asan(session: nox.Session) -> None:
 
 @nox.session
 def explore(session: nox.Session) -> None:
-    """The protocols in many more interleavings than CI makes, and every memory order weakened.
+    """The protocols in many more interleavings than CI makes, and every place of them changed.
 
     Fifty times as many runs as CI makes, or as many times as follows `--`. INFERKIT_EXPLORE_SEED
     makes one again.
     """
     scale = session.posargs[0] if session.posargs else "50"
     prefix = ("env", f"INFERKIT_EXPLORE={scale}")
-    only = ("-tc=explorer*,protocols*,orders*",)
+    only = ("-tc=explorer*,protocols*,orders*,looks*",)
     flags = ("CMAKE_BUILD_TYPE=Release",)
     cpp_tests(session, BUILD / "explore", *flags, prefix=prefix, suffix=only)
 

@@ -9,13 +9,16 @@
 
 namespace inferkit {
 
-// The production policy. A replacement offers the same five names.
+// The production policy. A replacement offers the same six names.
 struct StdAtom {
   template <class T>
   using Atomic = std::atomic<T>;
   // Data that an atomic beside it guards.
   template <class T>
   using Plain = T;
+
+  // Where counters start that are compared for equality only, and so may wrap.
+  [[nodiscard]] static constexpr std::uint32_t counts_from() noexcept { return 0; }
 
   static void wait(const Atomic<std::uint32_t>& word, std::uint32_t expected,
                    TimeNs until) noexcept {

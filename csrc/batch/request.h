@@ -79,7 +79,8 @@ struct alignas(kCacheLineBytes) Request {
   template <class T>
   using Plain = typename Atom::template Plain<T>;
 
-  Atomic<std::uint64_t> word{0};  // generation << 32 | owners << 8 | state
+  // generation << 32 | owners << 8 | state
+  Atomic<std::uint64_t> word{std::uint64_t{Atom::counts_from()} << 32};
   Atomic<std::uint32_t> wait{0};
   std::uint32_t index = 0;        // in the slab; constant
   Plain<Request*> next{nullptr};  // inbox, then mailbox; in between it belongs to nobody

@@ -181,10 +181,11 @@ class Resolver {
     if (set_done(request)) wake(request);
   }
 
-  // True: the caller sleeps. acq_rel: pairs with the sleeper's acquire.
+  // True: the caller sleeps. release: pairs with the sleeper's acquire. Nothing is acquired: what a
+  // sleeper says of itself carries nothing else.
   [[nodiscard]] bool set_done(Record* request) noexcept {
     const std::uint32_t before = request->wait.exchange(static_cast<std::uint32_t>(WaitWord::done),
-                                                        std::memory_order_acq_rel);
+                                                        std::memory_order_release);
     return before == static_cast<std::uint32_t>(WaitWord::parked);
   }
 

@@ -191,7 +191,7 @@ class Scheduler {
   typename Atom::template Atomic<std::int32_t> tombstones_{0};
   typename Atom::template Atomic<bool> sweep_asked_{false};
   typename Atom::template Atomic<bool> closing_{false};
-  typename Atom::template Atomic<std::uint32_t> closer_epoch_{0};
+  typename Atom::template Atomic<std::uint32_t> closer_epoch_{Atom::counts_from()};
   // Threads that ended requests and still have to wake their sinks.
   typename Atom::template Atomic<std::uint32_t> tellers_{0};
   typename Atom::template Atomic<DurationNs> predicted_one_{0};

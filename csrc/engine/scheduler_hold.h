@@ -198,8 +198,8 @@ bool Scheduler<Atom>::claim(Lane<Atom>& lane, std::uint32_t rows, std::uint32_t 
   ++lane.running;
   lane.running_rows += batch.rows;
   known_free_ &= ~(1U << lease);
-  // acquire: pairs with finish(): whoever ran on this instance before is done with it.
-  free_.fetch_and(~(1U << lease), std::memory_order_acquire);
+  // relaxed: collect_returns() has acquired what finish() released, here or before the token came.
+  free_.fetch_and(~(1U << lease), std::memory_order_relaxed);
   return true;
 }
 

@@ -58,7 +58,7 @@ class alignas(kCacheLineBytes) FreeList {
     return static_cast<std::uint32_t>(head >> 32);
   }
 
-  typename Atom::template Atomic<std::uint64_t> head_{pack(0, kNone)};
+  typename Atom::template Atomic<std::uint64_t> head_{pack(Atom::counts_from(), kNone)};
 };
 
 }  // namespace inferkit

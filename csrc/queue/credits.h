@@ -78,9 +78,9 @@ class Credits {
   }
   // Whether somebody announced that he waits and was not woken since.
   [[nodiscard]] bool has_waiters() const noexcept {
-    // seq_cst: with attempt()'s. Who makes room otherwise than by give() says so in a seq_cst
-    // write and looks here; who was refused looks for such room in a seq_cst read: one sees the
-    // other.
+    // seq_cst: with the announcement in attempt(). Who makes room otherwise than by give() says so
+    // in a seq_cst write and looks here; who was refused looks for such room in a seq_cst read: one
+    // sees the other.
     return (word_.load(std::memory_order_seq_cst) & kWaiting) != 0;
   }
   // relaxed, here and below: for people.
@@ -101,7 +101,9 @@ class Credits {
   [[nodiscard]] Take attempt(std::uint64_t bytes, std::uint64_t mark_if_full) noexcept {
     const std::uint64_t want = steps(bytes);
     // seq_cst, also on failure: who finds that another waits announces nothing himself, yet goes on
-    // to look for tombstones: see has_waiters().
+    // to look for tombstones: see has_waiters(). An acquire would put that look after the other's
+    // announcement, but not so in the single order that has_waiters() counts on (C++20,
+    // [intro.races]: what synchronises with less than seq_cst does not *strongly* happen before).
     std::uint64_t word = word_.load(std::memory_order_seq_cst);
     for (;;) {
       if ((word & kClosed) != 0) return Take::closed;
@@ -110,7 +112,8 @@ class Credits {
       const bool full = requests >= max_requests_ || used + want > max_steps_;
       const std::uint64_t next = full ? word | mark_if_full : word + kOneRequest + want;
       if (full && next == word) return Take::full;
-      // Acquires too: pairs with give()'s release, the room was really vacated.
+      // seq_cst: an announcement, see has_waiters(). Acquires too: pairs with give()'s release, the
+      // room was really vacated.
       if (word_.compare_exchange_weak(word, next, std::memory_order_seq_cst,
                                       std::memory_order_seq_cst)) {
         return full ? Take::full : Take::taken;
@@ -121,7 +124,7 @@ class Credits {
   const std::uint64_t max_requests_;
   const std::uint64_t max_steps_;
   alignas(kCacheLineBytes) typename Atom::template Atomic<std::uint64_t> word_{0};
-  typename Atom::template Atomic<std::uint32_t> epoch_{0};
+  typename Atom::template Atomic<std::uint32_t> epoch_{Atom::counts_from()};
 };
 
 }  // namespace inferkit

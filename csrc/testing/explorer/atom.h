@@ -2,7 +2,6 @@
 #pragma once
 
 #include <atomic>
-#include <bit>
 #include <cstdint>
 #include <cstring>
 #include <source_location>
@@ -24,24 +23,22 @@ class Atomic {
   static constexpr Order kStrongest = std::memory_order_seq_cst;
 
  public:
-  using value_type = T;
-
   Atomic() : Atomic(T{}) {}
   Atomic(T value) { location_.history.push_back({bits(value), {}}); }  // NOLINT: as std::atomic's
   Atomic(const Atomic&) = delete;
   Atomic& operator=(const Atomic&) = delete;
 
   [[nodiscard]] T load(Order order = kStrongest, At at = At::current()) const {
-    Execution* run = Execution::current();
+    Execution* run = Execution::concurrent();
     if (run == nullptr) return value(location_.history.back().value);
-    return value(run->load(location_, id_, run->order_at(order, at, false)));
+    return value(run->load(location_, id_, run->access_at(at, Operation::load, order)));
   }
   void store(T desired, Order order = kStrongest, At at = At::current()) {
-    Execution* run = Execution::current();
+    Execution* run = Execution::concurrent();
     if (run == nullptr) {
       location_.history.back().value = bits(desired);
     } else {
-      run->store(location_, id_, bits(desired), run->order_at(order, at, false));
+      run->store(location_, id_, bits(desired), run->access_at(at, Operation::store, order));
     }
   }
   T exchange(T desired, Order order = kStrongest, At at = At::current()) {
@@ -74,11 +71,13 @@ class Atomic {
     return compare_exchange(expected, desired, true, success, on_failure(success), at);
   }
 
-  void wait(T expected, TimeNs until) const {
-    Execution::current()->wait(location_, id_, bits(expected), until);
+  void wait(T expected, TimeNs until, const At& at) const {
+    Execution* run = Execution::concurrent();
+    const Access access = run->access_at(at, Operation::wait, std::memory_order_relaxed);
+    run->wait(location_, id_, bits(expected), until, access);
   }
   void wake(int count) const {
-    if (Execution* run = Execution::current()) run->wake(location_, count);
+    if (Execution* run = Execution::concurrent()) run->wake(location_, count);
   }
 
  private:
@@ -101,9 +100,9 @@ class Atomic {
   template <class F>
   T modify(Order order, const At& at, F f) {
     const auto on_bits = [&](std::uint64_t old) { return bits(f(value(old))); };
-    Execution* run = Execution::current();
-    if (run != nullptr) {
-      return value(run->modify(location_, id_, run->order_at(order, at, false), on_bits));
+    if (Execution* run = Execution::concurrent()) {
+      const Access access = run->access_at(at, Operation::modify, order);
+      return value(run->modify(location_, id_, access, on_bits));
     }
     std::uint64_t& now = location_.history.back().value;
     const T before = value(now);
@@ -113,13 +112,11 @@ class Atomic {
   bool compare_exchange(T& expected, T desired, bool weak, Order success, Order failure,
                         const At& at) {
     std::uint64_t seen = bits(expected);
-    Execution* run = Execution::current();
     bool exchanged = false;
-    if (run != nullptr) {
-      success = run->order_at(success, at, false);
-      failure = run->order_at(failure, at, true);
-      exchanged =
-          run->compare_exchange(location_, id_, seen, bits(desired), weak, success, failure);
+    if (Execution* run = Execution::concurrent()) {
+      exchanged = run->compare_exchange(location_, id_, seen, bits(desired), weak,
+                                        run->access_at(at, Operation::compare, success),
+                                        run->access_at(at, Operation::load, failure, true));
     } else {
       std::uint64_t& now = location_.history.back().value;
       exchanged = now == seen;
@@ -156,7 +153,7 @@ class Plain {
  private:
   // The steps of each thread when it last wrote or read; 0: never.
   void access(bool writes) const {
-    Execution* run = Execution::current();
+    Execution* run = Execution::concurrent();
     if (run == nullptr) return;
     const View& view = run->view();
     for (std::size_t i = 0; i < kMaxThreads; ++i) {
@@ -181,16 +178,21 @@ struct ExploredAtom {
   template <class T>
   using Plain = explorer::Plain<T>;
 
-  static void wait(const Atomic<std::uint32_t>& word, std::uint32_t expected, TimeNs until) {
-    word.wait(expected, until);
+  static void wait(const Atomic<std::uint32_t>& word, std::uint32_t expected, TimeNs until,
+                   std::source_location at = std::source_location::current()) {
+    word.wait(expected, until, at);
   }
   static void wake(const Atomic<std::uint32_t>& word, int count) { word.wake(count); }
+  [[nodiscard]] static std::uint32_t counts_from() {
+    const Execution* run = Execution::current();
+    return run == nullptr ? 0 : run->counts_from();
+  }
   static void pause() {
-    if (Execution* run = Execution::current()) run->pause();
+    if (Execution* run = Execution::concurrent()) run->pause();
   }
 };
 
-// The time of the run, which stands still but for time-outs.
+// The time of the run, which stands still but for time-outs and take_time().
 class ExploredClock final : public Clock {
  public:
   [[nodiscard]] TimeNs now() const noexcept override {

@@ -24,6 +24,9 @@ bool releases(std::memory_order order) noexcept {
 }  // namespace
 
 Execution* Execution::current() noexcept { return the_current; }
+Execution* Execution::concurrent() noexcept {
+  return the_current == nullptr || the_current->running_ == kMain ? nullptr : the_current;
+}
 
 std::string Execution::run(const std::function<std::unique_ptr<Program>()>& make) {
   the_current = this;
@@ -34,20 +37,14 @@ std::string Execution::run(const std::function<std::unique_ptr<Program>()>& make
     return failure_;
   }
   over_ = false;
-  threads_[kMain].now.step(kMain);
   count_ = program_->threads();
   for (std::size_t i = 0; i < count_; ++i) {
-    threads_[i].now = threads_[kMain].now;  // made after the set-up
     threads_[i].fiber.start(&Execution::enter);
   }
   threads_[kMain].state = State::ended;  // until the others have
   go_on_elsewhere(Cost::none);
   running_ = kMain;
   over_ = true;
-  for (std::size_t i = 0; i < count_; ++i) {
-    threads_[i].now.step(i);
-    threads_[kMain].now.join(threads_[i].now);
-  }
   try {
     if (failure_.empty()) program_->check();
   } catch (const Checked&) {
@@ -119,37 +116,37 @@ void Execution::fail(std::string what) {
 }
 
 // Before every atomic operation: others may come first.
-void Execution::step(Location& location, std::uint32_t& id) {
+void Execution::step(std::uint32_t& id) {
   if (id == ~0U) id = locations_++;
-  if (running_ == kMain) return;
-  static_cast<void>(location);
   if (++steps_ > kMostSteps) return fail("no end after many steps: livelock?");
   go_on_elsewhere(Cost::preemption);
   threads_[running_].now.step(running_);
 }
 
-std::memory_order Execution::order_at(std::memory_order named, const std::source_location& at,
-                                      bool on_failure) {
+Access Execution::access_at(const std::source_location& at, Operation operation,
+                            std::memory_order named, bool on_failure) {
   threads_[running_].at = at;
-  if (named == std::memory_order_relaxed) return named;
   const Site site = Site::of(at, on_failure);
-  sites_.emplace(site, named);
-  return weakened_ == site ? std::memory_order_relaxed : named;
+  seen_.sites.emplace(site, Place{operation, named});
+  const std::optional<Mutation>& mutation = settings_.mutation;
+  if (!mutation || !(mutation->site == site)) return {named, false};
+  if (mutation->kind == Mutation::Kind::blind) return {named, true};
+  return {mutation->order, false};
 }
 
 void Execution::tell(const char* what, std::uint64_t value, std::uint32_t newer) const {
-  if (trace_ == nullptr) return;
+  if (settings_.trace == nullptr) return;
   const Thread& thread = threads_[running_];
-  *trace_ << (running_ == kMain ? "main" : "T" + std::to_string(running_)) << ' '
-          << std::filesystem::path(thread.at.file_name()).filename().string() << ':'
-          << thread.at.line() << ' ' << what << ' ' << value;
-  if (newer != 0) *trace_ << ", overwritten " << newer << " times";
-  *trace_ << '\n';
+  std::ostream& trace = *settings_.trace;
+  trace << 'T' << running_ << ' '
+        << std::filesystem::path(thread.at.file_name()).filename().string() << ':'
+        << thread.at.line() << ' ' << what << ' ' << value;
+  if (newer != 0) trace << ", overwritten " << newer << " times";
+  trace << '\n';
 }
 
 std::uint32_t Execution::oldest_for(const Location& location, std::uint32_t id,
                                     std::memory_order order) const {
-  if (running_ == kMain) return newest(location);
   const std::uint32_t known = threads_[running_].now.seen(id);
   return order == std::memory_order_seq_cst ? std::max(known, location.last_seq_cst) : known;
 }
@@ -182,58 +179,61 @@ void Execution::write(Location& location, std::uint32_t id, std::uint64_t value,
   if (order == std::memory_order_seq_cst) location.last_seq_cst = number;
 }
 
-std::uint64_t Execution::load(Location& location, std::uint32_t& id, std::memory_order order) {
-  step(location, id);
-  const std::uint32_t oldest = oldest_for(location, id, order);
+std::uint64_t Execution::load(Location& location, std::uint32_t& id, const Access& access) {
+  step(id);
+  if (access.blind) return location.history.front().value;
+  const std::uint32_t oldest = oldest_for(location, id, access.order);
   const std::uint32_t back = chooser_.choose(newest(location) - oldest + 1, Cost::stale);
   const std::uint32_t message = newest(location) - back;
-  read(location, id, message, order);
+  read(location, id, message, access.order);
   return location.history[message].value;
 }
 
 void Execution::store(Location& location, std::uint32_t& id, std::uint64_t value,
-                      std::memory_order order) {
-  step(location, id);
-  write(location, id, value, order, nullptr);
+                      const Access& access) {
+  step(id);
+  write(location, id, value, access.order, nullptr);
 }
 
 bool Execution::compare_exchange(Location& location, std::uint32_t& id, std::uint64_t& expected,
-                                 std::uint64_t desired, bool weak, std::memory_order success,
-                                 std::memory_order failure) {
-  step(location, id);
-  // It fails where it sees another value, which may be an old one as for any load.
-  const std::uint32_t oldest = oldest_for(location, id, failure);
+                                 std::uint64_t desired, bool weak, const Access& success,
+                                 const Access& failure) {
+  step(id);
+  const auto exchange = [&] {
+    read(location, id, newest(location), success.order);
+    write(location, id, desired, success.order, &location.history.back().view);
+    return true;
+  };
+  if (success.blind) return exchange();
+  // It fails where it sees another value, which may be an old one as for any load; a weak one also
+  // for nothing.
+  const std::uint32_t oldest = oldest_for(location, id, failure.order);
   std::vector<std::uint32_t> others;
   for (std::uint32_t message = newest(location) + 1; message-- > oldest;) {
     if (location.history[message].value != expected) others.push_back(message);
   }
-  const bool equal = location.history.back().value == expected;
-  if (equal) {
+  std::uint32_t seen = newest(location);
+  if (location.history.back().value == expected) {
     const auto ways = static_cast<std::uint32_t>(others.size()) + 1;
     const std::uint32_t way = chooser_.choose(ways, Cost::stale);
-    const bool for_nothing =
-        way == 0 && weak && running_ != kMain && chooser_.choose(2, Cost::spurious) == 1;
-    if (way == 0 && !for_nothing) {
-      read(location, id, newest(location), success);
-      write(location, id, desired, success, &location.history.back().view);
-      return true;
+    if (way != 0) {
+      seen = others[way - 1];
+    } else if (!weak || chooser_.choose(2, Cost::spurious) == 0) {
+      return exchange();
     }
-    const std::uint32_t seen = for_nothing ? newest(location) : others[way - 1];
-    read(location, id, seen, failure);
-    expected = location.history[seen].value;
-    return false;
+  } else {
+    seen = others[chooser_.choose(static_cast<std::uint32_t>(others.size()), Cost::stale)];
   }
-  const auto ways = static_cast<std::uint32_t>(others.size());
-  const std::uint32_t seen = others[chooser_.choose(ways, Cost::stale)];
-  read(location, id, seen, failure);
-  expected = location.history[seen].value;
+  read(location, id, seen, failure.order);
+  if (!failure.blind) expected = location.history[seen].value;
   return false;
 }
 
-void Execution::wait(Location& location, std::uint32_t& id, std::uint64_t expected, TimeNs until) {
-  step(location, id);
+void Execution::wait(Location& location, std::uint32_t& id, std::uint64_t expected, TimeNs until,
+                     const Access& access) {
+  step(id);
   // The kernel looks at the word itself, and says nothing of what else was written.
-  if (location.history.back().value != expected) return;
+  if (!access.blind && location.history.back().value != expected) return;
   if (until <= now_) return pause();  // others do something meanwhile
   if (chooser_.choose(2, Cost::spurious) == 1) {
     // For nothing, or because the time is up.
@@ -250,10 +250,8 @@ void Execution::wait(Location& location, std::uint32_t& id, std::uint64_t expect
 }
 
 void Execution::wake(const Location& location, int count) {
-  if (running_ != kMain) {
-    if (++steps_ > kMostSteps) return fail("no end after many steps: livelock?");
-    go_on_elsewhere(Cost::preemption);
-  }
+  if (++steps_ > kMostSteps) return fail("no end after many steps: livelock?");
+  go_on_elsewhere(Cost::preemption);
   for (; count > 0; --count) {
     std::array<std::uint32_t, kMaxThreads> asleep{};
     std::uint32_t found = 0;
@@ -270,7 +268,6 @@ void Execution::wake(const Location& location, int count) {
 }
 
 void Execution::pause() {
-  if (running_ == kMain) return;
   if (++steps_ > kMostSteps) return fail("no end after many steps: livelock?");
   threads_[running_].paused = true;
   go_on_elsewhere(Cost::none);

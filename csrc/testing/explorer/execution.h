@@ -4,11 +4,13 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <ostream>
 #include <source_location>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.h"
@@ -37,8 +39,27 @@ struct Message {
   View view;  // what who reads it with acquire knows then
 };
 struct Location {
-  std::vector<Message> history;
+  std::vector<Message> history;    // the first one: what the set-up left
   std::uint32_t last_seq_cst = 0;  // newest message that a seq_cst operation wrote or saw
+};
+
+// What is to be tried.
+struct Settings {
+  std::optional<Mutation> mutation{};
+  std::uint32_t counts_from = 0;  // where counters start that may wrap
+  std::ostream* trace = nullptr;  // told of every step
+};
+
+// What was seen, in all runs.
+struct Seen {
+  Sites sites;
+  std::map<std::string_view, std::uint64_t> reached;  // by reached(): in how many runs
+};
+
+// What an operation does at its place.
+struct Access {
+  std::memory_order order = std::memory_order_relaxed;
+  bool blind = false;  // Mutation::Kind::blind
 };
 
 // Memory after C++20, with less freedom in three things: a thread's operations are made in program
@@ -49,10 +70,8 @@ struct Location {
 // it must hold no lock over one. Owns: the program. Throws: what Program's set-up throws.
 class Execution {
  public:
-  // `trace`: told of every step; may be null.
-  Execution(Chooser& chooser, const std::optional<Site>& weakened, Sites& sites,
-            std::ostream* trace)
-      : chooser_(chooser), weakened_(weakened), sites_(sites), trace_(trace) {}
+  Execution(Chooser& chooser, const Settings& settings, Seen& seen)
+      : chooser_(chooser), settings_(settings), seen_(seen) {}
 
   // Empty: nothing went wrong. Otherwise what did; then the program is not destroyed, because its
   // threads stand somewhere in the middle.
@@ -60,35 +79,42 @@ class Execution {
 
   // The run that goes on now; null outside of one.
   [[nodiscard]] static Execution* current() noexcept;
+  // Null also where nothing can come between: in the set-up, which is over before any thread
+  // starts, and in check().
+  [[nodiscard]] static Execution* concurrent() noexcept;
 
   // --- for atomics ---------------------------------------------------------------------------
-  [[nodiscard]] std::memory_order order_at(std::memory_order named, const std::source_location& at,
-                                           bool on_failure);
-  std::uint64_t load(Location& location, std::uint32_t& id, std::memory_order order);
-  void store(Location& location, std::uint32_t& id, std::uint64_t value, std::memory_order order);
+  [[nodiscard]] Access access_at(const std::source_location& at, Operation operation,
+                                 std::memory_order named, bool on_failure = false);
+  std::uint64_t load(Location& location, std::uint32_t& id, const Access& access);
+  void store(Location& location, std::uint32_t& id, std::uint64_t value, const Access& access);
   // f(newest) -> what to write.
   template <class F>
-  std::uint64_t modify(Location& location, std::uint32_t& id, std::memory_order order, F f) {
-    step(location, id);
+  std::uint64_t modify(Location& location, std::uint32_t& id, const Access& access, F f) {
+    step(id);
     const std::uint64_t before = location.history.back().value;
-    read(location, id, newest(location), order);
-    write(location, id, f(before), order, &location.history.back().view);
-    return before;
+    read(location, id, newest(location), access.order);
+    write(location, id, f(before), access.order, &location.history.back().view);
+    return access.blind ? location.history.front().value : before;
   }
   // True: exchanged. Otherwise `expected` is what was seen.
   bool compare_exchange(Location& location, std::uint32_t& id, std::uint64_t& expected,
-                        std::uint64_t desired, bool weak, std::memory_order success,
-                        std::memory_order failure);
+                        std::uint64_t desired, bool weak, const Access& success,
+                        const Access& failure);
 
   // --- for waits ------------------------------------------------------------------------------
-  void wait(Location& location, std::uint32_t& id, std::uint64_t expected, TimeNs until);
+  void wait(Location& location, std::uint32_t& id, std::uint64_t expected, TimeNs until,
+            const Access& access);
   void wake(const Location& location, int count);
   void pause();
   [[nodiscard]] TimeNs now() const noexcept { return now_; }
+  void take_time(DurationNs time) noexcept { now_ += time; }  // who sleeps is late to notice
 
   // --- for plain data and for programs --------------------------------------------------------
   [[nodiscard]] std::size_t thread() const noexcept { return running_; }
   [[nodiscard]] const View& view() const noexcept { return threads_[running_].now; }
+  [[nodiscard]] std::uint32_t counts_from() const noexcept { return settings_.counts_from; }
+  void reached(std::string_view what) { ++seen_.reached[what]; }
   // Ends the run: does not return.
   void fail(std::string what);
 
@@ -103,14 +129,13 @@ class Execution {
     const Location* sleeps_on = nullptr;
     TimeNs until = kNever;
     View now;                 // what it knows
-    View acquired;            // what it will know after an acquire fence
     std::source_location at;  // of its operation
   };
 
   static void enter();
   void go_on_elsewhere(Cost cost);
   void switch_to(std::size_t thread);
-  void step(Location& location, std::uint32_t& id);
+  void step(std::uint32_t& id);
   [[nodiscard]] static std::uint32_t newest(const Location& location) noexcept {
     return static_cast<std::uint32_t>(location.history.size() - 1);
   }
@@ -122,9 +147,8 @@ class Execution {
                                          std::memory_order order) const;
 
   Chooser& chooser_;
-  const std::optional<Site>& weakened_;
-  Sites& sites_;
-  std::ostream* const trace_;
+  const Settings& settings_;
+  Seen& seen_;
   std::unique_ptr<Program> program_;
   std::array<Thread, kMaxThreads> threads_;  // the last one sets up and checks
   std::size_t count_ = 0;

@@ -3,12 +3,13 @@
 namespace inferkit::explorer {
 
 Outcome explore(const MakeProgram& make, Chooser& chooser, std::uint64_t most_runs,
-                const std::optional<Site>& weakened, std::ostream* trace) {
+                const Settings& settings) {
   Outcome outcome;
+  outcome.counts_from = settings.counts_from;
   do {
     chooser.begin();
     // On the heap: when a run fails its threads stay where they are, on stacks that it owns.
-    auto execution = std::make_unique<Execution>(chooser, weakened, outcome.sites, trace);
+    auto execution = std::make_unique<Execution>(chooser, settings, outcome.seen);
     outcome.failure = execution->run(make);
     ++outcome.runs;
     if (!outcome.failure.empty()) {
@@ -26,5 +27,7 @@ Outcome explore(const MakeProgram& make, Chooser& chooser, std::uint64_t most_ru
 void require(bool good, const char* what) {
   if (!good) Execution::current()->fail(what);
 }
+
+void reached(const char* what) { Execution::current()->reached(what); }
 
 }  // namespace inferkit::explorer

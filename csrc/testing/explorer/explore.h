@@ -4,12 +4,10 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "testing/explorer/chooser.h"
 #include "testing/explorer/execution.h"
-#include "testing/explorer/site.h"
 
 namespace inferkit::explorer {
 
@@ -20,17 +18,17 @@ struct Outcome {
   bool complete = false;  // every run within the budget was made
   std::string failure;    // empty: none
   std::string choices;    // of the run that failed, for Replay
-  Sites sites;            // whose order was used
+  std::uint32_t counts_from = 0;
+  Seen seen;
 };
 
-// Until a run fails, the chooser has no more, or `most_runs`. `weakened`: the one place whose order
-// is taken to be relaxed.
+// Until a run fails, the chooser has no more, or `most_runs`.
 [[nodiscard]] Outcome explore(const MakeProgram& make, Chooser& chooser,
-                              std::uint64_t most_runs = ~0ULL,
-                              const std::optional<Site>& weakened = std::nullopt,
-                              std::ostream* trace = nullptr);
+                              std::uint64_t most_runs = ~0ULL, const Settings& settings = {});
 
 // For programs: ends the run where `good` is false.
 void require(bool good, const char* what);
+// For programs: notes that this run came to what the program is there for.
+void reached(const char* what);
 
 }  // namespace inferkit::explorer

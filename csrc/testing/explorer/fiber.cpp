@@ -3,10 +3,27 @@
 #include <cxxabi.h>
 
 #include <cstring>
+#include <utility>
+#include <vector>
 
 namespace inferkit::explorer {
 
+namespace {
+
+// A run takes less time than the system needs to map the stacks for it.
+std::vector<std::unique_ptr<std::byte[]>> spare_stacks;
+
+}  // namespace
+
+Fiber::~Fiber() {
+  if (stack_) spare_stacks.push_back(std::move(stack_));
+}
+
 void Fiber::start(Entry entry) {
+  if (!stack_ && !spare_stacks.empty()) {
+    stack_ = std::move(spare_stacks.back());
+    spare_stacks.pop_back();
+  }
   if (!stack_) stack_ = std::make_unique_for_overwrite<std::byte[]>(kStackBytes);
   getcontext(&context_);
   context_.uc_stack.ss_sp = stack_.get();

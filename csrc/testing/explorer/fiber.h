@@ -16,6 +16,11 @@ class Fiber {
  public:
   using Entry = void (*)();
 
+  Fiber() = default;
+  ~Fiber();
+  Fiber(const Fiber&) = delete;
+  Fiber& operator=(const Fiber&) = delete;
+
   // The next switch to this fiber calls `entry`, which must never return.
   void start(Entry entry);
 

@@ -225,4 +225,68 @@ TEST_CASE("explorer: a failed run is made again from what was printed of it" *
   }
 }
 
+// What goes wrong with `bodies` when the one place of `operation` is changed; empty: nothing.
+std::string changed(const std::vector<Body>& bodies, Operation operation, Mutation::Kind kind) {
+  std::set<std::string> unused;
+  const MakeProgram make = [&] { return std::make_unique<Litmus>(bodies, unused); };
+  DepthFirst sound({.preemptions = 3, .stale = 1, .spurious = 1});
+  const Outcome outcome = explore(make, sound);
+  REQUIRE(outcome.failure == "");
+  for (const auto& [site, place] : outcome.seen.sites) {
+    if (place.operation != operation || site.on_failure) continue;
+    DepthFirst chooser({.preemptions = 3, .stale = 1, .spurious = 1});
+    return explore(make, chooser, ~0ULL, {.mutation = Mutation{site, kind}}).failure;
+  }
+  return "there is no such place";
+}
+
+TEST_CASE("explorer: a place that is changed does what the change says" *
+          doctest::skip(kSanitized)) {
+  const std::vector<Body> sleeper = {[](Shared& s) {
+                                       s.data = 1;
+                                       s.x.store(1, kRelease);
+                                       ExploredAtom::wake(s.x, 1);
+                                     },
+                                     [](Shared& s) {
+                                       while (s.x.load(kAcquire) == 0) {
+                                         ExploredAtom::wait(s.x, 0, kNever);
+                                       }
+                                       s.data = 2;
+                                     }};
+  CHECK(changed(sleeper, Operation::wait, Mutation::Kind::blind) ==
+        "deadlock: every thread left sleeps");
+  CHECK(changed(sleeper, Operation::load, Mutation::Kind::blind) != "");
+  CHECK(changed(sleeper, Operation::load, Mutation::Kind::weaker) ==
+        "data race: a write beside another access");
+  const Body takes = [](Shared& s) {
+    std::uint32_t zero = 0;
+    if (s.x.compare_exchange_strong(zero, 1, kRelaxed, kRelaxed)) {
+      require(s.y.fetch_add(1, kRelaxed) == 0, "two took it");
+    }
+  };
+  CHECK(changed({takes, takes}, Operation::compare, Mutation::Kind::blind) == "two took it");
+  const Body counts = [](Shared& s) {
+    if (s.x.fetch_add(1, kRelaxed) == 0) s.y.store(s.y.load(kRelaxed) + 1, kRelaxed);
+    require(s.y.load(kRelaxed) < 2, "two were first");
+  };
+  CHECK(changed({counts, counts}, Operation::modify, Mutation::Kind::blind) == "two were first");
+}
+
+TEST_CASE("explorer: what runs came to is counted, and where counters start is told" *
+          doctest::skip(kSanitized)) {
+  std::set<std::string> unused;
+  const std::vector<Body> bodies = {[](Shared& s) { s.x.store(1, kRelaxed); },
+                                    [](Shared& s) {
+                                      if (s.x.load(kRelaxed) == 0) reached("too early");
+                                      require(ExploredAtom::counts_from() == 7, "from elsewhere");
+                                    }};
+  const MakeProgram make = [&] { return std::make_unique<Litmus>(bodies, unused); };
+  DepthFirst chooser({.preemptions = 2, .stale = 1, .spurious = 1});
+  const Outcome outcome = explore(make, chooser, ~0ULL, {.counts_from = 7});
+  CHECK(outcome.failure == "");
+  CHECK(outcome.counts_from == 7);
+  REQUIRE(outcome.seen.reached.contains("too early"));
+  CHECK(outcome.seen.reached.at("too early") < outcome.runs);
+}
+
 }  // namespace

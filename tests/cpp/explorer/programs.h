@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "testing/explorer/atom.h"
@@ -24,6 +25,8 @@ struct NamedProgram {
   std::string name;
   explorer::MakeProgram make;
   explorer::Budget budget;
+  // What some run must come to, by reached(): a program that never gets there shows nothing.
+  std::vector<std::string_view> reaches{};
   std::uint64_t most_runs = 20'000;  // depth first; the dice get a fifth each
 };
 
@@ -50,24 +53,27 @@ explorer::MakeProgram program(std::vector<void (*)(Shared&)> bodies, void (*at_t
   return [=] { return std::make_unique<Threads<Shared>>(bodies, at_the_end); };
 }
 
-// The first run that goes wrong, in any mode; `outcome.runs` counts all of them.
-inline explorer::Outcome explore_all(const NamedProgram& each, std::uint64_t seed,
-                                     std::uint64_t scale,
-                                     const std::optional<explorer::Site>& weakened = std::nullopt) {
+// The first run that goes wrong, in any mode; `outcome.runs` counts all of them. Every counter is
+// about to wrap, but for the dice.
+inline explorer::Outcome explore_all(
+    const NamedProgram& each, std::uint64_t seed, std::uint64_t most_runs,
+    const std::optional<explorer::Mutation>& mutation = std::nullopt) {
   explorer::DepthFirst first(each.budget);
-  explorer::Dice dice(seed, each.most_runs * scale / 5);
-  explorer::Pct pct(seed, each.most_runs * scale / 5);
+  explorer::Dice dice(seed, most_runs / 5);
+  explorer::Pct pct(seed, most_runs / 5);
   explorer::Outcome all;
   for (explorer::Chooser* chooser :
-       {static_cast<explorer::Chooser*>(&first), static_cast<explorer::Chooser*>(&dice),
-        static_cast<explorer::Chooser*>(&pct)}) {
-    explorer::Outcome one =
-        explorer::explore(each.make, *chooser, each.most_runs * scale, weakened);
+       {static_cast<explorer::Chooser*>(&pct), static_cast<explorer::Chooser*>(&dice),
+        static_cast<explorer::Chooser*>(&first)}) {
+    const explorer::Settings settings{mutation, chooser == &dice ? 0 : ~0U};
+    explorer::Outcome one = explorer::explore(each.make, *chooser, most_runs, settings);
     if (chooser == &first) all.complete = one.complete;
     all.runs += one.runs;
-    all.sites.merge(one.sites);
+    all.seen.sites.merge(one.seen.sites);
+    for (const auto& [what, runs] : one.seen.reached) all.seen.reached[what] += runs;
     all.failure = one.failure;
     all.choices = one.choices;
+    all.counts_from = one.counts_from;
     if (!all.failure.empty()) break;
   }
   return all;
@@ -75,5 +81,6 @@ inline explorer::Outcome explore_all(const NamedProgram& each, std::uint64_t see
 
 [[nodiscard]] std::vector<NamedProgram> queue_programs();
 [[nodiscard]] std::vector<NamedProgram> engine_programs();
+[[nodiscard]] std::vector<NamedProgram> lending_programs();
 
 }  // namespace inferkit::testing

@@ -29,21 +29,27 @@ void all_hold(const std::vector<NamedProgram>& programs) {
   const std::uint64_t scale = number_from("INFERKIT_EXPLORE", 1);
   for (const NamedProgram& each : programs) {
     const auto start = std::chrono::steady_clock::now();
-    const explorer::Outcome outcome = explore_all(each, seed, scale);
+    const explorer::Outcome outcome = explore_all(each, seed, each.most_runs * scale);
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
     std::cout << "  " << each.name << ": " << outcome.runs << " runs"
               << (outcome.complete ? ", complete within the budget" : "") << ", "
-              << outcome.sites.size() << " orders, " << took.count() << " s, seed " << seed << "\n";
+              << outcome.seen.sites.size() << " places, " << took.count() << " s, seed " << seed
+              << "\n";
     if (!outcome.failure.empty() && std::getenv("INFERKIT_EXPLORE_TRACE") != nullptr) {
       explorer::Replay replay(outcome.choices);
-      static_cast<void>(explorer::explore(each.make, replay, 1, std::nullopt, &std::cout));
+      const explorer::Settings settings{std::nullopt, outcome.counts_from, &std::cout};
+      static_cast<void>(explorer::explore(each.make, replay, 1, settings));
     }
     INFO(each.name, ": ", outcome.failure, "; seed ", seed, "; choices ", outcome.choices);
     CHECK(outcome.failure == "");
+    for (const std::string_view what : each.reaches) {
+      CHECK_MESSAGE(outcome.seen.reached.contains(what), each.name, ": no run in which ", what);
+    }
   }
 }
 
 TEST_CASE("protocols: queue") { all_hold(queue_programs()); }
 TEST_CASE("protocols: engine") { all_hold(engine_programs()); }
+TEST_CASE("protocols: lending") { all_hold(lending_programs()); }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include "explorer/programs.h"
 #include "memory/free_list.h"
+#include "memory/lent.h"
 #include "queue/bell.h"
 #include "queue/credits.h"
 #include "queue/inbox.h"
@@ -12,6 +13,7 @@ namespace {
 
 using explorer::ExploredAtom;
 using explorer::Plain;
+using explorer::reached;
 using explorer::require;
 template <class T>
 using Atomic = explorer::Atomic<T>;
@@ -71,15 +73,26 @@ struct Token {
   std::array<Node, 3> nodes;
   Plain<int> done{0};  // the holder's
 
-  void bring(std::size_t node) {
+  void bring(std::size_t node, int most_rounds = 9) {
     nodes[node].value = 1;
     static_cast<void>(inbox.push(&nodes[node]));
-    if (!bell.ring()) return;
-    for (;;) {
+    while (bell.ring()) {
+      if (hold(most_rounds)) return;
+      reached("the bell was dropped");  // and whoever is called rings: here the same thread
+    }
+  }
+  // False: it was dropped.
+  bool hold(int most_rounds) {
+    for (int round = 1;; ++round) {
       for (Node* each = inbox.drain(); each != nullptr; each = each->next) {
         done = done + each->value;
       }
-      if (bell.release()) return;
+      if (bell.release()) return true;
+      reached("the bell was rung while held");
+      if (round == most_rounds) {
+        bell.drop();
+        return false;
+      }
       bell.clear_pending();
     }
   }
@@ -89,6 +102,12 @@ explorer::MakeProgram token() {
   return program<Token>(
       {[](Token& t) { t.bring(0); }, [](Token& t) { t.bring(1); }, [](Token& t) { t.bring(2); }},
       [](Token& t) { require(t.done == 3, "work was left behind"); });
+}
+
+explorer::MakeProgram dropped_token() {
+  return program<Token>({[](Token& t) { t.bring(0, 1); }, [](Token& t) { t.bring(1, 1); },
+                         [](Token& t) { t.bring(2, 1); }},
+                        [](Token& t) { require(t.done == 3, "work was left behind"); });
 }
 
 // --- the free list -----------------------------------------------------------------------------
@@ -109,6 +128,8 @@ struct Pool {
     const std::uint32_t number = free.pop(*this);
     if (number != FreeList<ExploredAtom>::kNone) {
       cells[number].owner = cells[number].owner + 1;  // a race where two have it
+    } else {
+      reached("the list was empty");
     }
     return number;
   }
@@ -149,8 +170,9 @@ struct Room {
     for (;;) {
       const std::uint32_t epoch = credits.epoch();
       const auto take = credits.take_or_announce(1);
-      if (take == Credits<ExploredAtom>::Take::closed) return;
+      if (take == Credits<ExploredAtom>::Take::closed) return reached("the door was closed");
       if (take == Credits<ExploredAtom>::Take::taken) break;
+      reached("one waited");
       credits.wait(epoch, kNever);
     }
     inside = inside + 1;
@@ -174,7 +196,10 @@ struct Room {
 explorer::MakeProgram room() {
   return program<Room>(
       {[](Room& r) { r.visit(); }, [](Room& r) { r.visit(); }, [](Room& r) { r.visit(); }},
-      [](Room& r) { require(r.credits.requests() == 0, "credits are lost"); });
+      [](Room& r) {
+        require(r.credits.requests() == 0, "credits are lost");
+        if (r.credits.epoch() < ExploredAtom::counts_from()) reached("the epoch wrapped");
+      });
 }
 explorer::MakeProgram closing_room() {
   return program<Room>(
@@ -182,8 +207,38 @@ explorer::MakeProgram closing_room() {
       [](Room& r) { require(r.credits.requests() == 0, "credits are lost"); });
 }
 
-// --- waiters, and room that a tombstone holds
-// ------------------------------------------------------
+// --- what is lent ------------------------------------------------------------------------------
+
+// As a pool whose handle goes while blocks are out.
+struct Loan {
+  Lent<ExploredAtom> lent;
+  std::array<Plain<int>, 3> used{};  // each by one keeper, then all by the last
+  int torn_down = 0;
+
+  Loan() {
+    for (std::size_t i = 0; i < used.size(); ++i) lent.add(Lent<ExploredAtom>::kUnitBytes);
+  }
+  void use(std::size_t mine) {
+    used[mine] = 1;
+    lent.add(Lent<ExploredAtom>::kUnitBytes);  // another block
+    if (lent.drop(Lent<ExploredAtom>::kUnitBytes)) require(false, "torn down under a keeper");
+    if (!lent.drop(Lent<ExploredAtom>::kUnitBytes)) return;
+    for (Plain<int>& each : used) each = each + 1;
+    ++torn_down;
+    if (mine != 0) reached("another than the first was last");
+  }
+};
+
+explorer::MakeProgram lent() {
+  return program<Loan>(
+      {[](Loan& l) { l.use(0); }, [](Loan& l) { l.use(1); }, [](Loan& l) { l.use(2); }},
+      [](Loan& l) {
+        require(l.torn_down == 1, "torn down never, or twice");
+        require(l.lent.keepers() == 0 && l.lent.bytes() == 0, "counted wrong");
+      });
+}
+
+// --- waiters, and room that a tombstone holds ----------------------------------------------------
 
 // As Scheduler::note_tombstone() and take_credits() do it: either the one who leaves the tombstone
 // sees that somebody waits, or whoever waits sees the tombstone.
@@ -194,6 +249,7 @@ struct Grave {
   Grave() { static_cast<void>(credits.take(1)); }
   void bury() {
     if (tombstones.exchange(0, std::memory_order_acq_rel) == 0) return;
+    reached("the tombstone was buried");
     if (credits.give(1)) credits.wake_waiters();
   }
   void leave() {
@@ -204,6 +260,7 @@ struct Grave {
     for (;;) {
       const std::uint32_t epoch = credits.epoch();
       if (credits.take_or_announce(1) == Credits<ExploredAtom>::Take::taken) break;
+      reached("one found it full");
       if (tombstones.load(std::memory_order_seq_cst) != 0) {
         bury();
       } else {
@@ -214,6 +271,11 @@ struct Grave {
   }
 };
 
+// Nobody comes after who announces himself.
+explorer::MakeProgram lone_waiter() {
+  return program<Grave>({[](Grave& g) { g.visit(); }, [](Grave& g) { g.leave(); }},
+                        [](Grave& g) { require(g.credits.requests() == 0, "credits are lost"); });
+}
 explorer::MakeProgram grave() {
   return program<Grave>(
       {[](Grave& g) { g.visit(); }, [](Grave& g) { g.visit(); }, [](Grave& g) { g.leave(); }},
@@ -223,13 +285,28 @@ explorer::MakeProgram grave() {
 }  // namespace
 
 std::vector<NamedProgram> queue_programs() {
+  constexpr explorer::Budget kTwo{.preemptions = 2, .stale = 1, .spurious = 1};
+  constexpr explorer::Budget kThree{.preemptions = 3, .stale = 1, .spurious = 1};
+  constexpr explorer::Budget kStale{.preemptions = 2, .stale = 2, .spurious = 1};
   return {
-      {"inbox: two push, one drains", mail(), {.preemptions = 3, .stale = 1, .spurious = 1}},
-      {"bell: three bring work", token(), {.preemptions = 3, .stale = 1, .spurious = 1}},
-      {"free list: three take and give", pool(), {.preemptions = 2, .stale = 1, .spurious = 1}},
-      {"credits: three through one door", room(), {.preemptions = 2, .stale = 1, .spurious = 1}},
-      {"credits: waiters and a tombstone", grave(), {.preemptions = 2, .stale = 2, .spurious = 1}},
-      {"credits: the door closes", closing_room(), {.preemptions = 2, .stale = 1, .spurious = 1}},
+      {"inbox: two push, one drains", mail(), kThree},
+      {"bell: three bring work", token(), kThree, {"the bell was rung while held"}},
+      {"bell: the holder lets go though it was rung",
+       dropped_token(),
+       kThree,
+       {"the bell was dropped"}},
+      {"free list: three take and give", pool(), kTwo, {"the list was empty"}},
+      {"credits: three through one door", room(), kTwo, {"one waited", "the epoch wrapped"}},
+      {"credits: waiters and a tombstone",
+       grave(),
+       kStale,
+       {"one found it full", "the tombstone was buried"}},
+      {"credits: one waiter and a tombstone",
+       lone_waiter(),
+       kStale,
+       {"one found it full", "the tombstone was buried"}},
+      {"credits: the door closes", closing_room(), kTwo, {"one waited", "the door was closed"}},
+      {"lent: the last keeper tears down", lent(), kThree, {"another than the first was last"}},
   };
 }
 

@@ -1,8 +1,14 @@
-// Scheduler, resolver, executor, callers, runners and keeper together: the real source, a backend
-// that adds one.
+// A service as the engine makes it, for programs: scheduler, resolver, executor, callers, and a
+// backend that gives back what it was given.
+#pragma once
+
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <memory>
+#include <set>
+#include <span>
+#include <utility>
 
 #include "base/error.h"
 #include "engine/blocking_caller.h"
@@ -14,11 +20,12 @@
 #include "support/views.h"
 
 namespace inferkit::testing {
-namespace {
 
+using explorer::Execution;
 using explorer::ExploredAtom;
 using explorer::ExploredClock;
 using explorer::Plain;
+using explorer::reached;
 using explorer::require;
 using Record = Request<ExploredAtom>;
 template <class T>
@@ -41,18 +48,25 @@ class Port final : public Sink<ExploredAtom> {
   }
   // The engine is closed: from now on wake() must not be called.
   void end() { alive_ = 0; }
-  // Until `count` answers have come; each is given to take(record).
-  template <class Take>
-  void serve(int count, Take take) {
+  // Until `count` answers have come; each is given to finish(record).
+  template <class Finish>
+  void serve(int count, Finish finish) {
     while (count > 0) {
       while (told_.load(std::memory_order_acquire) == 0) ExploredAtom::wait(told_, 0, kNever);
       told_.exchange(0, std::memory_order_acquire);
-      for (Record* record = answers.drain(); record != nullptr; --count) {
-        Record* following = record->next;
-        take(record);
-        record = following;
-      }
+      count -= take(finish);
     }
+  }
+  // What there is; how many.
+  template <class Finish>
+  int take(Finish finish) {
+    int count = 0;
+    for (Record* record = answers.drain(); record != nullptr; ++count) {
+      Record* following = record->next;
+      finish(record);
+      record = following;
+    }
+    return count;
   }
 
  private:
@@ -60,7 +74,9 @@ class Port final : public Sink<ExploredAtom> {
   Plain<int> alive_{1};
 };
 
-template <std::uint32_t kCallers, std::uint32_t kPending = 4, std::uint32_t kInstances = 1>
+// Of `kCallers` threads that leave() in the end; room for `kPending` requests.
+template <std::uint32_t kCallers, std::uint32_t kPending = 4, std::uint32_t kInstances = 1,
+          std::uint32_t kPreferredRows = 4, DurationNs kMaxDelay = 0>
 struct Service {
   ExploredClock clock;
   Signature signature = signature_of({spec_of("x", DType::float32, {-1, 1})},
@@ -69,27 +85,43 @@ struct Service {
                           [this](auto inputs, auto outputs) { add_one(inputs, outputs); }};
   TensorPool::Ref pool = TensorPool::create(host_resource(), std::size_t{1} << 20);
   Resolver<ExploredAtom> resolver{kPending, 1 << 16, 4};
-  Scheduler<ExploredAtom> scheduler{
-      {.max_rows = 4, .preferred_rows = 4, .instances = kInstances}, resolver, clock};
+  Scheduler<ExploredAtom> scheduler{{.max_rows = 4,
+                                     .preferred_rows = kPreferredRows,
+                                     .max_delay = kMaxDelay,
+                                     .instances = kInstances},
+                                    resolver,
+                                    clock};
   Executor<ExploredAtom> executor{backend, signature, true, *pool, resolver, clock};
   BlockingCaller<ExploredAtom> caller{scheduler, resolver, executor, clock};
   Port port;
   Atomic<bool> stopping{false};
   Atomic<std::uint32_t> callers{kCallers};  // not yet over
   bool poisoned = false;                    // request 1 makes its batch fail
-  std::array<Slip, 4> slips;
+  DurationNs run_time = 0;
+  Atomic<std::uint32_t> may_end{1};                  // until then no run does
+  std::uint32_t running = 0;                         // batches
+  std::array<bool, explorer::kMaxThreads> parks{};   // in await()
+  std::array<bool, explorer::kMaxThreads> handed{};  // a batch, there
+  std::array<Slip, 5> slips;
+  std::set<std::pair<std::uint32_t, std::uint32_t>> handles;  // index, generation
 
   void add_one(std::span<const TensorView> inputs, std::span<OutputSlot> outputs) {
-    const auto* rows = reinterpret_cast<const float*>(inputs[0].data);
-    if (poisoned && std::find(rows, rows + inputs[0].shape[0], 1.0F) != rows + inputs[0].shape[0]) {
+    if (++running == 2) reached("two batches ran at once");
+    note_who_runs(inputs[0].shape[0]);
+    Execution::current()->take_time(run_time);
+    while (may_end.load(std::memory_order_acquire) == 0) ExploredAtom::wait(may_end, 0, kNever);
+    --running;
+    const std::span rows(reinterpret_cast<const float*>(inputs[0].data),
+                         static_cast<std::size_t>(inputs[0].shape[0]));
+    std::array<int, 5> asked{};
+    for (const float row : rows) asked[at(row)] = slips[at(row)].asked;
+    if (poisoned && std::find(rows.begin(), rows.end(), 1.0F) != rows.end()) {
       fail(ErrorCode::backend, "poisoned");
     }
-    for (std::int64_t row = 0; row < inputs[0].shape[0]; ++row) {
-      Slip& slip = slips[static_cast<std::size_t>(rows[row])];
-      slip.answered = slip.asked + 1;
-      reinterpret_cast<float*>(outputs[0].view.data)[row] = rows[row];
-    }
+    for (const float row : rows) slips[at(row)].answered = asked[at(row)] + 1;
+    std::memcpy(outputs[0].view.data, rows.data(), rows.size_bytes());
   }
+  static std::size_t at(float row) { return static_cast<std::size_t>(row); }
 
   // As Engine::Core::accept(); waits for room. Null: the door is closed.
   Record* accept(int number, TimeNs deadline = kNever, Port* sink = nullptr) {
@@ -101,7 +133,11 @@ struct Service {
       const std::uint32_t epoch = resolver.credits.epoch();
       const auto take = take_credits(resolver, scheduler, plan.bytes, true);
       if (take == Credits<ExploredAtom>::Take::taken) break;
-      if (take == Credits<ExploredAtom>::Take::closed) return nullptr;
+      if (take == Credits<ExploredAtom>::Take::closed) {
+        reached("the door was closed");
+        return nullptr;
+      }
+      reached("a caller waited for room");
       resolver.credits.wait(epoch, kNever);
     }
     Record* record = resolver.slab.take();
@@ -118,6 +154,8 @@ struct Service {
     record->arrival = clock.now();
     resolver.ledger.accepted.add();
     record->open();
+    const Handle handle = record->handle();
+    require(handles.emplace(handle.index, handle.generation).second, "two have the same handle");
     return record;
   }
   void finish(Record* record) {
@@ -138,9 +176,25 @@ struct Service {
     Record* record = accept(number, deadline);
     if (record == nullptr) return leave();
     caller.start(record);
+    bool& parked = parks[Execution::current()->thread()];
+    parked = true;
     while (!caller.await(record, kNever)) {
     }
+    parked = false;
     finish(record);
+    leave();
+  }
+  // As who is interrupted, or has no more time.
+  void give_up_on(int number) {
+    Record* record = accept(number);
+    if (record == nullptr) return leave();
+    caller.start(record);
+    if (caller.await(record, clock.now() + kSecond)) {
+      finish(record);
+    } else {
+      reached("a caller gave up");
+      caller.abandon(record);
+    }
     leave();
   }
   Record* send(int number, TimeNs deadline = kNever) {
@@ -153,7 +207,13 @@ struct Service {
   // As Engine::cancel() and release(), by the owner of the sink. False: the answer comes.
   bool cancel(Record* record) {
     bool was_queued = false;
+    void* const user = record->user;
     const bool won = resolver.leave(record, RequestState::cancelled, true, was_queued);
+    // No run has it, nor will: as with its payload, what it needed may go.
+    if (was_queued) static_cast<Slip*>(user)->asked = -1;
+    reached(was_queued ? "one was cancelled while queued"
+            : won      ? "one was cancelled while it ran"
+                       : "a cancel came too late");
     if (was_queued) caller.tell_of_tombstone();
     if (won) resolver.slab.release(record);
     return won;
@@ -199,119 +259,34 @@ struct Service {
     require(ledger.accepted.get() == ended, "the ledger does not balance");
     require(resolver.slab.count_in_flight() == 0, "a request is still there");
     require(resolver.credits.requests() == 0, "credits are lost");
+    for (std::uint32_t index = 0; index < 8; ++index) {  // the slab gives these out first
+      const std::uint64_t word = resolver.slab[index].word.load(std::memory_order_relaxed);
+      require((word & ~0U) == 0, "a record was not given back");
+    }
+    note_ends();
+  }
+  void note_who_runs(std::int64_t rows) {
+    const std::size_t me = Execution::current()->thread();
+    if (!parks[me]) return;
+    reached("a parked caller was handed a batch");
+    if (rows > 1) reached("a parked caller was handed a batch of several");
+    handed[me] = true;
+    if (std::count(handed.begin(), handed.end(), true) == 2) {
+      reached("two parked callers were handed batches");
+    }
+  }
+  void note_ends() {
+    const auto& ledger = resolver.ledger;
+    if (ledger.answered.get() != 0) reached("one was answered");
+    if (ledger.failed.get() != 0) reached("one failed");
+    if (ledger.expired.get() != 0) reached("one expired");
+    if (ledger.closed.get() != 0) reached("one was closed");
+    if (ledger.retried_batches.get() != 0) reached("a batch was halved");
+    if (ledger.lent_runs.get() != 0) reached("a caller ran a batch");
+    if (ExploredAtom::counts_from() == 0) return;
+    if (resolver.slab[0].handle().generation == 0) reached("a generation wrapped");
+    if (resolver.credits.epoch() != ExploredAtom::counts_from()) reached("an epoch wrapped");
   }
 };
-
-// --- the programs --------------------------------------------------------------------------------
-
-explorer::MakeProgram two_block() {
-  using Two = Service<2>;
-  return program<Two>({[](Two& s) { s.block_for(0); }, [](Two& s) { s.block_for(1); },
-                       [](Two& s) { s.run_batches(); }},
-                      [](Two& s) { s.check(); });
-}
-
-explorer::MakeProgram one_blocks_one_is_told() {
-  using Two = Service<2>;
-  return program<Two>({[](Two& s) { s.block_for(0); },
-                       [](Two& s) {
-                         static_cast<void>(s.send(1));
-                         s.take_answers(1);
-                       },
-                       [](Two& s) { s.run_batches(); }},
-                      [](Two& s) { s.check(); });
-}
-
-explorer::MakeProgram deadlines() {
-  using Two = Service<2>;
-  return program<Two>({[](Two& s) { s.block_for(0, s.clock.now() + kSecond); },
-                       [](Two& s) {
-                         static_cast<void>(s.send(1, s.clock.now() + kSecond));
-                         s.take_answers(1);
-                       },
-                       [](Two& s) { s.run_batches(); }, [](Two& s) { s.keep_time(); }},
-                      [](Two& s) { s.check(); });
-}
-
-explorer::MakeProgram only_the_keeper() {
-  using One = Service<1>;
-  return program<One>({[](One& s) {
-                         static_cast<void>(s.send(0, s.clock.now() + kSecond));
-                         s.take_answers(1);
-                       },
-                       [](One& s) { s.keep_time(); }},
-                      [](One& s) {
-                        s.check();
-                        require(s.resolver.ledger.expired.get() == 1, "who answered?");
-                      });
-}
-
-// Beside a blocked caller; with room for one, the tombstone stands in its way.
-template <std::uint32_t kPending>
-explorer::MakeProgram cancelled() {
-  using Two = Service<2, kPending>;
-  return program<Two>({[](Two& s) { s.block_for(0); },
-                       [](Two& s) {
-                         const int gone = s.cancel(s.send(1)) ? 1 : 0;
-                         s.take_answers(1 - gone);
-                       },
-                       [](Two& s) { s.run_batches(); }},
-                      [](Two& s) { s.check(); });
-}
-
-explorer::MakeProgram poisoned() {
-  struct Bad : Service<2> {
-    Bad() { poisoned = true; }
-  };
-  return program<Bad>({[](Bad& s) { s.block_for(0); },
-                       [](Bad& s) {
-                         static_cast<void>(s.send(1));
-                         static_cast<void>(s.send(2));
-                         s.take_answers(2);
-                       },
-                       [](Bad& s) { s.run_batches(); }},
-                      [](Bad& s) { s.check(); });
-}
-
-// The close comes whenever it comes: to a queued request, a sleeping caller, one at the door.
-explorer::MakeProgram closed() {
-  using Any = Service<3, 1>;  // more than ever leave: the closer is a thread of its own
-  return program<Any>({[](Any& s) { s.block_for(0); },
-                       [](Any& s) {
-                         const int sent = s.send(1) == nullptr ? 0 : 1;
-                         s.take_answers(sent);
-                       },
-                       [](Any& s) { s.run_batches(); }, [](Any& s) { s.close(); }},
-                      [](Any& s) { s.check(); });
-}
-
-explorer::MakeProgram two_instances() {
-  using Wide = Service<2, 4, 2>;
-  return program<Wide>({[](Wide& s) {
-                          static_cast<void>(s.send(0));
-                          static_cast<void>(s.send(1));
-                          s.take_answers(2);
-                        },
-                        [](Wide& s) { s.block_for(2); }, [](Wide& s) { s.run_batches(0); },
-                        [](Wide& s) { s.run_batches(1); }},
-                       [](Wide& s) { s.check(); });
-}
-
-}  // namespace
-
-std::vector<NamedProgram> engine_programs() {
-  constexpr explorer::Budget kBudget{.preemptions = 2, .stale = 1, .spurious = 1};
-  return {
-      {"engine: two callers block", two_block(), kBudget, 10'000},
-      {"engine: one blocks, one is told", one_blocks_one_is_told(), kBudget, 10'000},
-      {"engine: deadlines and the keeper", deadlines(), kBudget, 10'000},
-      {"engine: nobody but the keeper", only_the_keeper(), kBudget, 10'000},
-      {"engine: a request is cancelled", cancelled<4>(), kBudget, 10'000},
-      {"engine: room for one, and a tombstone in it", cancelled<1>(), kBudget, 10'000},
-      {"engine: one of a batch makes it fail", poisoned(), kBudget, 10'000},
-      {"engine: closed at any moment", closed(), kBudget, 10'000},
-      {"engine: two instances", two_instances(), kBudget, 10'000},
-  };
-}
 
 }  // namespace inferkit::testing
