@@ -92,6 +92,7 @@ class OrtBackend final : public Backend {
   std::uint32_t threads_;
   std::uint32_t load_threads_;
   std::vector<std::string> providers_;
+  bool pooled_;
   Handle<ort::Session> load_;
   Handle<ort::Session> solo_;  // empty where load_ serves every run
   Handle<ort::MemoryInfo> memory_;
@@ -125,6 +126,7 @@ OrtBackend::OrtBackend(OrtLibrary& library, const OrtModel& model, const OrtOpti
       threads_(options.threads != 0 ? options.threads : usable_cores()),
       load_threads_(computes_on_cpu(options) ? 1 : threads_),
       providers_(options.providers),
+      pooled_(ort::computes_in_pool(library, options)),
       load_(api_),
       solo_(api_),
       memory_(api_) {
@@ -174,6 +176,7 @@ void OrtBackend::make_instances(std::uint32_t count) {
 }
 
 std::vector<std::string> OrtBackend::notes() const {
+  const std::string& refusal = library_.memory().refusal();
   std::string providers;
   for (const std::string& name : providers_) providers += (providers.empty() ? "" : ", ") + name;
   std::vector<std::string> lines;
@@ -182,11 +185,10 @@ std::vector<std::string> OrtBackend::notes() const {
                        providers.empty() ? std::string("CPUExecutionProvider") : providers));
   lines.push_back(solo_ ? text("a run that is alone uses ", threads_, " threads, others one each")
                         : text("each run uses ", load_threads_, " thread(s) of the CPU"));
-  lines.push_back(library_.memory().serves()
-                      ? std::string("memory of the model: inferkit's pool")
-                      : text("memory of the model: onnxruntime's arenas, which keep their largest "
-                             "size; ",
-                             library_.memory().refusal()));
+  lines.push_back(pooled_ ? std::string("memory of the model: inferkit's pool")
+                          : text("memory of the model: onnxruntime's arenas, which keep their "
+                                 "largest size",
+                                 refusal.empty() ? "" : "; ", refusal));
   return lines;
 }
 
@@ -208,7 +210,7 @@ void OrtBackend::run(std::span<const TensorView> inputs, std::span<OutputSlot> o
       api_.Run(solo ? solo_.get() : load_.get(), instance.options.get(), input_names_.data(),
                instance.inputs.data(), inputs.size(), output_names_.data(), outputs.size(),
                instance.outputs.data());
-  if (instance.trim.trim_after(bytes)) [[unlikely]]
+  if (pooled_ && instance.trim.trim_after(bytes)) [[unlikely]]
     library_.memory().trim();
   if (failure != nullptr) [[unlikely]]
     throw ort::take_run_error(api_, failure);

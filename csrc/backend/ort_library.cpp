@@ -66,8 +66,8 @@ OrtLibrary::OrtLibrary(ort::SharedObject object) : object_(std::move(object)) {
   // failure comes back as a status, and is told to the caller instead of to stderr.
   ort::check(api(), api().CreateEnv(ort::kSeverityFatal, "inferkit", &env_),
              ErrorCode::runtime_not_found, "create its environment");
-  memory_ = std::make_unique<ort::Memory>(api(), env_);
   providers_ = list_providers(api());
+  memory_ = std::make_unique<ort::Memory>(api(), env_);  // last: the env keeps a pointer to it
 }
 
 OrtLibrary& OrtLibrary::open(const std::string& path) {

@@ -1,5 +1,9 @@
 #include "backend/ort_memory.h"
 
+#if defined(__unix__) || defined(__APPLE__)
+#include <pthread.h>
+#endif
+
 #include <utility>
 
 #include "backend/ort_status.h"
@@ -17,6 +21,20 @@ struct alignas(kCacheLineBytes) Header {
   Block* block;
 };
 
+#if defined(__unix__) || defined(__APPLE__)
+// The one pool that an env took, for the handlers below, which stay for ever.
+TensorPool* serving = nullptr;
+
+void hold_still_for_fork(TensorPool& pool) {
+  serving = &pool;
+  const auto before = [] { serving->before_fork(); };
+  const auto after = [] { serving->after_fork(); };
+  static_cast<void>(pthread_atfork(before, after, after));  // fails without memory only
+}
+#else
+void hold_still_for_fork(TensorPool& /*pool*/) {}
+#endif
+
 }  // namespace
 
 Memory::Memory(const Api& api, Env* env)
@@ -31,6 +49,8 @@ Memory::Memory(const Api& api, Env* env)
   door_.memory = this;
   if (Status* const refused = api.RegisterAllocator(env, &door_)) {
     refusal_ = take_error(api, refused, ErrorCode::backend, "register an allocator").message();
+  } else {
+    hold_still_for_fork(*pool_);
   }
 }
 

@@ -13,6 +13,7 @@ namespace inferkit::ort {
 // A tensor pool that ONNX Runtime takes weights and intermediate results from, in place of an
 // arena per session: large weights lie on huge pages, which its own heap never asks for, and what
 // one session has done with serves the next (docs/adr/0009).
+// A child of fork() goes on with its copy: whoever forks holds the pool's lock meanwhile.
 // Threads: any. Owns: the pool; an env that took it keeps a pointer to it for ever, so that one is
 // never deleted. Blocks: like the pool. Throws: the constructor, Error.
 class Memory {

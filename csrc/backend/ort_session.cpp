@@ -14,6 +14,8 @@ namespace {
 constexpr const char* kForbidden[] = {"session.use_ort_model_bytes_directly",
                                       "session.use_ort_model_bytes_for_initializers"};
 
+constexpr const char* kEnvAllocators = "session.use_env_allocators";
+
 std::filesystem::path native_path(const std::string& path) {
 #if defined(_WIN32)
   return std::filesystem::path(reinterpret_cast<const char8_t*>(path.c_str()));
@@ -37,9 +39,8 @@ Handle<SessionOptions> session_options(const OrtLibrary& library, const OrtOptio
   // The pool's threads inherit our signal mask, but set their floating-point mode themselves.
   must(api.AddSessionConfigEntry(made.get(), "session.set_denormal_as_zero", "1"),
        "flush denormals");
-  if (library.memory().serves()) {
-    must(api.AddSessionConfigEntry(made.get(), "session.use_env_allocators", "1"),
-         "choose the memory");
+  if (computes_in_pool(library, options)) {
+    must(api.AddSessionConfigEntry(made.get(), kEnvAllocators, "1"), "choose the memory");
   }
   for (const auto& [key, value] : options.session_config) {
     must(api.AddSessionConfigEntry(made.get(), key.c_str(), value.c_str()),
@@ -59,6 +60,11 @@ void require_usable(const OrtLibrary& library, const OrtOptions& options) {
            "' is not allowed: the model's bytes do not outlive loading");
     }
   }
+}
+
+bool computes_in_pool(const OrtLibrary& library, const OrtOptions& options) {
+  const auto said = options.session_config.find(kEnvAllocators);
+  return library.memory().serves() && (said == options.session_config.end() || said->second == "1");
 }
 
 Handle<Session> build_session(const OrtLibrary& library, const OrtModel& model,

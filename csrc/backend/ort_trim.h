@@ -11,11 +11,11 @@
 
 namespace inferkit::ort {
 
-// Decides for one session as one instance uses it, by the bytes of a run's inputs, which grow as
+// Decides for one instance, by the bytes of a run's inputs, which grow as
 // its intermediate results do. Threads: one at a time.
 class TrimWatch {
  public:
-  // Called once before each run: whether to trim after it.
+  // Called once for each run: whether to trim after it.
   [[nodiscard]] bool trim_after(std::uint64_t bytes) noexcept {
     const bool odd = bytes >= kWorthIt && bytes > kMuchLarger * usual_;
     const bool stale = kept_ >= kWorthIt && kept_ > kMuchLarger * std::max(usual_, bytes);

@@ -36,40 +36,30 @@ class Lane {
 
   void push(Record* request, std::uint64_t sequence) {
     note_arrival(request->arrival);
-    put_back(request, sequence);
+    insert(request, order_of(request->priority, request->arrival, request->deadline, sequence));
   }
 
-  // One that came before and has parts to run yet: behind what came meanwhile.
-  void put_back(Record* request, std::uint64_t sequence) {
-    request->lane = this;
-    entries_.push_back(
-        {order_of(request->priority, request->arrival, request->deadline, sequence), request});
-    std::push_heap(entries_.begin(), entries_.end(), later);
-    rows_ += request->rows_left();
-    earliest_deadline_ = std::min(earliest_deadline_, request->deadline);
-    if (request->sink == nullptr) {
-      ++callers_;
-    } else {
-      kept_deadline_ = std::min(kept_deadline_, request->deadline);
-    }
+  // One that came before and has parts to run yet: as if it came now, and had no deadline, for it
+  // must not go before others again and again. The deadline ends it all the same.
+  void put_back(Record* request, std::uint64_t sequence, TimeNs now) {
+    insert(request, order_of(request->priority, now, kNever, sequence));
   }
 
   // A batch that failed comes back as smaller groups, which run as they are: before what else is
   // in this lane, but behind what other lanes hold by now.
-  void push_retry(std::vector<Record*> group, std::uint64_t sequence) {
+  void push_retry(std::vector<Record*> group, std::uint64_t sequence, TimeNs now) {
     for (const Record* request : group) {
       rows_ += request->rows_left();
       if (request->sink == nullptr) ++callers_;
     }
-    const Record& first = *group.front();
-    const Order order = order_of(first.priority, first.arrival, first.deadline, sequence);
+    const Order order = order_of(group.front()->priority, now, kNever, sequence);
     retries_.push_back({order, std::move(group)});
     find_deadlines();
   }
 
-  // Batches of so many rows found no memory: for a while they get half at most.
+  // A batch of so many rows, of several requests, found no memory: for a while they get half.
   void note_out_of_memory(std::uint32_t rows, TimeNs now) noexcept {
-    ceiling_rows_ = std::max(1U, std::min(ceiling_rows_, rows) / 2);
+    ceiling_rows_ = std::min(ceiling_rows_, std::max(1U, rows / 2));
     ceiling_until_ = now + kCeilingLasts;
   }
 
@@ -173,6 +163,19 @@ class Lane {
   };
   [[nodiscard]] static bool later(const Entry& a, const Entry& b) noexcept {
     return b.order < a.order;
+  }
+
+  void insert(Record* request, Order order) {
+    request->lane = this;
+    entries_.push_back({order, request});
+    std::push_heap(entries_.begin(), entries_.end(), later);
+    rows_ += request->rows_left();
+    earliest_deadline_ = std::min(earliest_deadline_, request->deadline);
+    if (request->sink == nullptr) {
+      ++callers_;
+    } else {
+      kept_deadline_ = std::min(kept_deadline_, request->deadline);
+    }
   }
 
   void forget(const Record* request) noexcept {

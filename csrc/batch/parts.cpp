@@ -1,6 +1,7 @@
 #include "batch/parts.h"
 
 #include <cstring>
+#include <vector>
 
 #include "base/error.h"
 #include "memory/tensor.h"
@@ -8,53 +9,43 @@
 namespace inferkit {
 namespace {
 
-std::size_t row_bytes(const TensorView& view) noexcept {
+Shape row_of(const TensorView& view) noexcept {
   Shape row = view.shape;
   row[0] = 1;
-  return checked_bytes(view.dtype, row.dims()).value_or(0);
-}
-
-// The shape of output `i` over all parts.
-TensorView whole(std::span<const Part> ran, std::size_t i) {
-  TensorView view = ran.front().result->outputs()[i].view;
-  view.shape[0] = 0;
-  for (const Part& part : ran) {
-    Shape shape = part.result->outputs()[i].view.shape;
-    shape[0] = view.shape[0];
-    if (shape != view.shape) {
-      fail(ErrorCode::backend, "output number ", i, " has another shape in row ", view.shape[0],
-           " than in those before: ", to_string(part.result->outputs()[i].view.shape), " beside ",
-           to_string(ran.front().result->outputs()[i].view.shape));
-    }
-    view.shape[0] += part.rows;
-  }
-  return view;
+  return row;
 }
 
 }  // namespace
 
-ResultRef join(std::span<const Part> ran, TensorPool& pool) {
+void Parts::open(BatchResult& first, TensorPool& pool) {
   std::vector<TensorView> views;
-  for (std::size_t i = 0; i < ran.front().result->outputs().size(); ++i) {
-    views.push_back(whole(ran, i));
+  for (const OutputSlot& slot : first.outputs()) {
+    views.push_back(slot.view);
+    views.back().shape[0] = rows_;
   }
-  ResultRef joined = ResultRef::adopt(BatchResult::create(pool, views));
-  for (std::size_t i = 0; i < views.size(); ++i) {
-    std::byte* at = joined->outputs()[i].view.data;
-    const std::size_t bytes = row_bytes(views[i]);
-    for (const Part& part : ran) {
-      const std::byte* from = part.result->outputs()[i].view.data;
-      if (bytes != 0) std::memcpy(at, from + part.first_row * bytes, part.rows * bytes);
-      at += part.rows * bytes;
+  whole_ = ResultRef::adopt(BatchResult::create(pool, views));
+  whole_->rows = rows_;
+  whole_->requests = 1;
+  whole_->claimed = first.claimed;
+  whole_->started = first.started;
+}
+
+void Parts::take(BatchResult& result, std::uint32_t first, std::uint32_t rows, TensorPool& pool) {
+  if (!whole_) open(result, pool);
+  for (std::size_t i = 0; i < result.outputs().size(); ++i) {
+    const TensorView& part = result.outputs()[i].view;
+    const TensorView& all = whole_->outputs()[i].view;
+    if (row_of(part) != row_of(all)) {
+      fail(ErrorCode::backend, "output number ", i, " has rows of shape ", to_string(row_of(part)),
+           " from row ", done_, " on, and of ", to_string(row_of(all)), " before");
     }
+    const std::size_t bytes = checked_bytes(all.dtype, row_of(all).dims()).value_or(0);
+    if (bytes != 0) std::memcpy(all.data + done_ * bytes, part.data + first * bytes, rows * bytes);
   }
-  for (const Part& part : ran) joined->rows += part.rows;
-  joined->requests = 1;
-  joined->ran_on = ran.back().result->ran_on;
-  joined->claimed = ran.front().result->claimed;
-  joined->started = ran.front().result->started;
-  joined->finished = ran.back().result->finished;
-  return joined;
+  whole_->ran_on = result.ran_on;
+  whole_->finished = result.finished;
+  done_ += rows;
+  --count_left_;
 }
 
 }  // namespace inferkit

@@ -36,7 +36,9 @@ std::uint32_t batch_rows(const LaneState& lane, const BatchLimits& limits,
 
 // The time until which waiting for more rows pays; `now` or earlier when it does not.
 TimeNs wait_until(const LaneState& lane, const BatchLimits& limits, TimeNs now) noexcept {
-  if (limits.max_delay == 0 || lane.rows >= limits.preferred_rows) return now;
+  if (limits.max_delay == 0 || lane.rows >= std::min(limits.preferred_rows, lane.ceiling_rows)) {
+    return now;
+  }
   const TimeNs patience = limits.max_delay < kNever - lane.oldest_arrival
                               ? lane.oldest_arrival + limits.max_delay
                               : kNever;

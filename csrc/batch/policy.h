@@ -42,7 +42,7 @@ struct LaneState {
 };
 
 struct BatchLimits {
-  std::uint32_t max_rows = 64;        // of one request
+  std::uint32_t max_rows = 64;        // that any batch takes
   std::uint32_t preferred_rows = 64;  // of a batch of several: where a row is cheapest
   DurationNs max_delay = 0;
   std::uint32_t instances = 1;

@@ -16,7 +16,7 @@
 namespace inferkit {
 
 //  free -> queued -> claimed -> done | failed
-//             |         |-> queued      (its batch failed: run again in a smaller one)
+//             |         |-> queued      (its batch failed, or took a part of its rows)
 //             |         '-> cancelled | expired | closed   (the run goes on, nobody takes the
 //             result)
 //             '-> cancelled | expired | closed

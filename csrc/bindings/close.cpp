@@ -39,9 +39,15 @@ PyObject* close(PyObject* self, PyObject* args, PyObject* kwargs) {
   TimeNs end = kNever;
   if (!read_timeout(timeout, engine->clock(), end)) return nullptr;
   if (drain != 0 && !wait_for(*engine, &Engine::drain, end)) return nullptr;
-  engine->answer_queued();
+  {
+    const ReleaseGil released;
+    engine->answer_queued();
+  }
   if (!wait_for(*engine, &Engine::await_runs, end)) return nullptr;
-  if (engine->clock().now() >= end) engine->stop_runs();
+  if (engine->clock().now() >= end) {
+    const ReleaseGil released;
+    engine->stop_runs();
+  }
   if (!wait_for(*engine, &Engine::await_runs, kNever)) return nullptr;
   {
     const ReleaseGil released;

@@ -42,6 +42,9 @@ void drop_engine(std::shared_ptr<Engine>& engine) {
   std::shared_ptr<Engine> last = std::move(engine);
   if (last == nullptr) return;
   const ReleaseGil released;
+  // Nobody is left to wait for an answer, and no signal would be seen while we wait for one.
+  last->answer_queued();
+  last->stop_runs();
   if (!last->forked()) last->close(false, kNever);
   last.reset();
 }

@@ -205,8 +205,8 @@ std::string Engine::explain() const {
   std::string out = options.name.empty() ? "session" : options.name;
   const std::uint32_t preferred = core_->preferred_rows;
   if (signature().batched) {
-    out += text(": batches of up to ", preferred, " rows, requests of up to ",
-                options.max_batch_rows, " rows, ", options.instances, " instances\n");
+    out += text(": batches of up to ", preferred, " rows (one request: ", options.max_batch_rows,
+                "), ", options.instances, " instances\n");
   } else {
     out += text(": one request at a time, ", options.instances, " instances\n");
   }

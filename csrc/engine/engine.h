@@ -109,6 +109,7 @@ class Engine {
   // After answer_queued(): waits for running batches; false: `until` came first. Blocks: yes.
   [[nodiscard]] bool await_runs(TimeNs until) noexcept;
   // After answer_queued(): running batches end at the model's next operator, with session_closed.
+  // Blocks: while another thread is in close().
   void stop_runs() noexcept;
   // Refuses new requests; drain: waits for the accepted ones (at most `timeout`); then answers what
   // is still queued with session_closed, waits for running batches, joins the threads and drops

@@ -26,7 +26,8 @@ class Executor {
 
   // Tells running batches to end, for good: their members get session_closed. From any thread.
   void stop() noexcept {
-    // release: pairs with the acquire in fail_or_split(): who finds the run ended by us, sees this.
+    // release: pairs with the acquire in fail_or_split(). A backend need not publish that it was
+    // told, so a run that ends at this very moment may still be told as the backend's failure.
     stopped_.store(true, std::memory_order_release);
     backend_.stop_runs();
   }
@@ -54,7 +55,7 @@ class Executor {
   [[nodiscard]] ResultRef compute(Batch<Atom>& batch, std::uint32_t lease, RanOn on) {
     batch.riders.clear();
     for (const Request<Atom>* request : batch.members) {
-      const std::uint32_t first = request->parts == nullptr ? 0 : request->parts->done;
+      const std::uint32_t first = request->parts == nullptr ? 0 : request->parts->done();
       batch.riders.push_back({request->payload.data(), request->next_rows(), first});
     }
     const BlockRef gathered = gather(signature_, batch.riders, pool_, batch.inputs);
@@ -106,7 +107,7 @@ class Executor {
         request->result = result;
         request->first_row = row;
       } else {
-        answered = take_part(batch, request, {result, row, rows}, awake);
+        answered = take_part(batch, request, *result, row, awake);
       }
       row += rows;
       if (answered) batch.members[whole++] = request;
@@ -116,25 +117,25 @@ class Executor {
   }
 
   // True: that was its last, and the request has its whole result. False: it is no member any more.
-  [[nodiscard]] bool take_part(Batch<Atom>& batch, Request<Atom>* request, Part part,
-                               const Sink<Atom>* awake) noexcept {
+  [[nodiscard]] bool take_part(Batch<Atom>& batch, Request<Atom>* request, BatchResult& result,
+                               std::uint32_t first, const Sink<Atom>* awake) noexcept {
     Parts& parts = *request->parts;
-    parts.take(std::move(part));
+    try {
+      parts.take(result, first, parts.next_rows(), pool_);
+    } catch (const Error& error) {
+      fail_alone(request, error, awake);
+      return false;
+    } catch (const std::exception& error) {
+      fail_alone(request, Error(ErrorCode::out_of_memory, error.what()), awake);
+      return false;
+    }
     if (parts.rows_left() != 0) {
       run_again(request, batch.unfinished);
       return false;
     }
-    try {
-      request->result = join(parts.ran, pool_);
-      request->first_row = 0;
-      request->parts.reset();
-      return true;
-    } catch (const Error& error) {
-      fail_alone(request, error, awake);
-    } catch (const std::exception& error) {
-      fail_alone(request, Error(ErrorCode::out_of_memory, error.what()), awake);
-    }
-    return false;
+    request->result = parts.whole();
+    request->first_row = 0;
+    return true;
   }
 
   void fail_alone(Request<Atom>* request, const Error& error, const Sink<Atom>* awake) noexcept {
@@ -179,12 +180,10 @@ class Executor {
     std::erase_if(batch.retries, [](const auto& part) { return part.empty(); });
   }
 
-  [[nodiscard]] static bool makes_smaller_parts(Request<Atom>& request) noexcept try {
+  [[nodiscard]] static bool makes_smaller_parts(Request<Atom>& request) noexcept {
     if (request.parts == nullptr || request.parts->next_rows() == 1) return false;
     request.parts->split(request.parts->next_rows() / 2);
     return true;
-  } catch (const std::bad_alloc&) {
-    return false;
   }
 
   // So few run alone after a failure: to halve on costs as much for one bad request, more for two.

@@ -60,9 +60,10 @@ class Resolver {
     slab.release(request);
   }
 
-  // A request that ended while its batch, which failed, was running.
+  // A request that ended while its batch ran, and would have run again.
   void bury_after_run(Record* request) noexcept {
     request->payload = {};
+    request->parts.reset();
     bury(request);
   }
 
@@ -203,6 +204,7 @@ class Resolver {
     std::size_t chain = 0;
     for (Record* request : members) {
       request->payload = {};
+      request->parts.reset();
       give_credits(request);
     }
     for (Record* request : members) {

@@ -157,6 +157,7 @@ class Scheduler {
   [[nodiscard]] int hold(const Role<Atom>& role) noexcept;
   void take_in();
   void collect_returns();
+  void take_back(Batch<Atom>& batch);
   void tidy(TimeNs now, Wakes& wakes);
   void expire_running(TimeNs now, Wakes& wakes);
   void dispatch(const Role<Atom>& role, TimeNs now, int& mine, Wakes& wakes);

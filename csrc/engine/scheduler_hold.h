@@ -56,11 +56,21 @@ void Scheduler<Atom>::collect_returns() {
       batch.lane->latency.record(batch.rows, batch.took);
       publish_prediction(batch.lane->latency);
     }
-    if (batch.ran_out_of_memory) batch.lane->note_out_of_memory(batch.rows, clock_.now());
-    for (auto& group : batch.retries) batch.lane->push_retry(std::move(group), sequence_++);
-    for (Record* request : batch.unfinished) batch.lane->put_back(request, sequence_++);
+    if (!batch.retries.empty() || !batch.unfinished.empty()) take_back(batch);
     batch.clear();
   }
+}
+
+// What a batch did not finish.
+template <class Atom>
+void Scheduler<Atom>::take_back(Batch<Atom>& batch) {
+  const TimeNs now = clock_.now();
+  // Not of a request that was alone: others need less.
+  if (batch.ran_out_of_memory && !batch.retries.empty()) {
+    batch.lane->note_out_of_memory(batch.rows, now);
+  }
+  for (auto& group : batch.retries) batch.lane->push_retry(std::move(group), sequence_++, now);
+  for (Record* request : batch.unfinished) batch.lane->put_back(request, sequence_++, now);
 }
 
 template <class Atom>

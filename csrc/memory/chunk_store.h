@@ -75,9 +75,24 @@ class ChunkStore {
 
   // Gives back every chunk that no lent block lies in.
   void trim() noexcept {
-    most_lent_.store(0, std::memory_order_relaxed);  // a heuristic, as in most_lent()
+    // relaxed: heuristics.
+    most_lent_.store(0, std::memory_order_relaxed);
+    most_lent_before_.store(0, std::memory_order_relaxed);
     give_back_idle();
   }
+
+  // Now and then. What was lent long ago says nothing of what will be: idle large blocks beyond
+  // what was lent of late go back, so that one huge request leaves nothing behind.
+  void grow_older() noexcept {
+    // relaxed, and not one step: heuristics.
+    const std::uint64_t of_late = most_lent_.exchange(lent_.bytes(), std::memory_order_relaxed);
+    const std::uint64_t before = most_lent_before_.exchange(of_late, std::memory_order_relaxed);
+    const std::uint64_t idle = idle_large_.load(std::memory_order_relaxed);
+    if (idle > kIdlePerLent * std::max(of_late, before)) give_back_idle();
+  }
+
+  void lock() noexcept { mutex_.lock(); }
+  void unlock() noexcept { mutex_.unlock(); }
 
   // From now on a block with a chunk of its own is given back as soon as it is put.
   void stop_keeping() noexcept { keeping_.store(false, std::memory_order_relaxed); }
@@ -101,7 +116,7 @@ class ChunkStore {
   static constexpr std::uint32_t kNone = FreeList<Atom>::kNone;
 
   void push(SlotT& slot) noexcept {
-    // relaxed: steers keeps() only. Before the push, so that pop() never takes it below zero.
+    // relaxed: a heuristic. Before the push, so that pop() never takes it below zero.
     if (is_large(slot)) idle_large_.fetch_add(slot.size_bytes, std::memory_order_relaxed);
     free_[slot.size_class].push(slots_, slot.index);
   }
@@ -118,12 +133,13 @@ class ChunkStore {
     return slot.size_bytes > kFineStepsAboveBytes;
   }
 
-  // Since the last trim(). What is lent is most just before a block is put, when this is asked.
-  // relaxed, and not one step: a heuristic.
+  // Of late. What is lent is most just before a block is put, when this is asked. relaxed, and not
+  // one step: a heuristic.
   [[nodiscard]] std::uint64_t most_lent() noexcept {
-    const std::uint64_t most = std::max(lent_.bytes(), most_lent_.load(std::memory_order_relaxed));
-    most_lent_.store(most, std::memory_order_relaxed);
-    return most;
+    const std::uint64_t lent = lent_.bytes();
+    const std::uint64_t most = most_lent_.load(std::memory_order_relaxed);
+    if (lent > most) most_lent_.store(lent, std::memory_order_relaxed);
+    return std::max({lent, most, most_lent_before_.load(std::memory_order_relaxed)});
   }
 
   void give_back_idle() noexcept {
@@ -256,7 +272,8 @@ class ChunkStore {
   SlotTable<Atom> slots_;
   std::array<FreeList<Atom>, kSizeClassCount> free_;
   Atomic<std::uint64_t> idle_large_{0};
-  Atomic<std::uint64_t> most_lent_{0};  // bytes, since the last trim()
+  Atomic<std::uint64_t> most_lent_{0};         // bytes, since grow_older() or trim()
+  Atomic<std::uint64_t> most_lent_before_{0};  // between the two of them before
   Atomic<std::uint64_t> misses_{0};
   Atomic<bool> keeping_{true};
   std::mutex mutex_;

@@ -42,9 +42,8 @@ class BasicTensorPool {
   BasicTensorPool(const BasicTensorPool&) = delete;
   BasicTensorPool& operator=(const BasicTensorPool&) = delete;
 
-  // Never empty; zero bytes give a block too. Throws: Error(queue_full) naming the budget when the
-  // blocks in use leave no room, Error(out_of_memory) when the system
-  // refuses memory.
+  // Never empty; zero bytes give a block too. Throws: Error(out_of_memory) when the blocks in use
+  // leave no room in the budget, which it names, or when the system refuses memory.
   [[nodiscard]] BlockRef allocate(std::size_t bytes) {
     Shortage shortage = Shortage::none;
     BlockRef block = take(bytes, shortage);
@@ -60,6 +59,11 @@ class BasicTensorPool {
 
   // Gives back every chunk that no block in use lies in.
   void trim() noexcept { store_.trim(); }
+
+  // Around a fork(), so that the child finds the pool in order: no thread is then inside it that
+  // the child does not have. Blocks: before_fork(), for a system call of another thread.
+  void before_fork() noexcept { store_.lock(); }
+  void after_fork() noexcept { store_.unlock(); }
 
   [[nodiscard]] std::size_t budget_bytes() const noexcept { return store_.budget_bytes(); }
 
@@ -77,6 +81,8 @@ class BasicTensorPool {
   template <class T>
   using Atomic = typename Atom::template Atomic<T>;
 
+  static constexpr std::uint64_t kAge = 128;  // allocations: some tens of runs
+
   BasicTensorPool(MemoryResource& resource, std::size_t budget_bytes)
       : store_(resource, budget_bytes, lent_) {
     lent_.add(0);
@@ -87,7 +93,10 @@ class BasicTensorPool {
     SlotT* const slot = store_.take(bytes, shortage);
     if (slot == nullptr) return {};
     lent_.add(slot->size_bytes);
-    allocations_.fetch_add(1, std::memory_order_relaxed);  // a statistic
+    // A statistic, and what the pool's idea of time is made of.
+    const std::uint64_t count = allocations_.fetch_add(1, std::memory_order_relaxed);
+    if (count % kAge == kAge - 1) [[unlikely]]
+      store_.grow_older();
     slot->owner = this;
     slot->recycle = &BasicTensorPool::recycle;
     slot->refs.store(1, std::memory_order_relaxed);  // relaxed: nobody else knows the block yet
@@ -118,7 +127,7 @@ class BasicTensorPool {
   [[noreturn]] void refuse(std::size_t bytes, Shortage shortage) const {
     const PoolStats now = stats();
     if (shortage == Shortage::budget) {
-      fail(ErrorCode::queue_full, "the tensor pool has no room for ", bytes,
+      fail(ErrorCode::out_of_memory, "the tensor pool has no room for ", bytes,
            " bytes: ", now.bytes_in_use, " bytes in ", now.blocks_in_use,
            " blocks are in use, its budget is ", budget_bytes(), " bytes");
     }

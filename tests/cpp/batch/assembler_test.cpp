@@ -138,7 +138,7 @@ TEST_CASE("gather: a full pool is an error, not a short batch") {
   const auto error =
       thrown([&] { static_cast<void>(gather(signature, riders_of(travellers), *pool, inputs)); });
   REQUIRE(error.has_value());
-  CHECK(error->code() == ErrorCode::queue_full);
+  CHECK(error->code() == ErrorCode::out_of_memory);
 }
 
 TEST_CASE("plan_outputs: shapes are promised only when they were proven") {

@@ -107,7 +107,7 @@ TEST_CASE("batch_result: a full pool is an error and nothing is kept") {
   const std::array views = {bare(kFloat, {1'000'000})};
   const auto error = thrown([&] { static_cast<void>(BatchResult::create(*pool, views)); });
   REQUIRE(error.has_value());
-  CHECK(error->code() == ErrorCode::queue_full);
+  CHECK(error->code() == ErrorCode::out_of_memory);
   CHECK(pool->stats().blocks_in_use == 0);
 }
 

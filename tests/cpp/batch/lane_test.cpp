@@ -184,12 +184,12 @@ TEST_CASE("lane: groups that failed run again as they are, before everybody else
         records.make({.rows = 2, .deadline = 1'000 - i, .sink = i == 4 ? &sink : nullptr}));
   }
   lane.push(records.make({.priority = 1'000}), 0);
-  lane.push_retry({all[0], all[1]}, 7);
-  lane.push_retry({all[2], all[3], all[4]}, 8);
+  lane.push_retry({all[0], all[1]}, 7, 5 * kSecond);
+  lane.push_retry({all[2], all[3], all[4]}, 8, 5 * kSecond);
   CHECK(lane.has_retry());
   CHECK(lane.state(false, 0).rows == 11);
-  // Before its own lane's most urgent, behind what another lane was given before.
-  CHECK(lane.state(false, 0).head == order_of(0, all[0]->arrival, all[0]->deadline, 7));
+  // Before its own lane's most urgent, as if it came now where other lanes are looked at.
+  CHECK(lane.state(false, 0).head == order_of(0, 5 * kSecond, kNever, 7));
   CHECK(lane.callers() == 5);
   CHECK(lane.earliest_deadline() == 996);
   CHECK(lane.kept_deadline() == 996);
@@ -209,8 +209,8 @@ TEST_CASE("lane: who leaves a group that failed is swept too, and an emptied gro
   Record* a = records.make({.rows = 2});
   Record* b = records.make({.rows = 3});
   Record* c = records.make({.rows = 4});
-  lane.push_retry({a}, 1);
-  lane.push_retry({b, c}, 2);
+  lane.push_retry({a}, 1, 0);
+  lane.push_retry({b, c}, 2, 0);
   for (Record* record : {a, b}) REQUIRE(record->move(State::queued, State::expired));
   std::vector<Record*> buried;
   lane.sweep([](Record* record) { return record->state() != State::queued; },

@@ -176,9 +176,25 @@ TEST_CASE("engine: no memory for a batch: halves, remembered for a while") {
   limit_memory(rig.backend(), 9);  // it becomes worse
   CHECK(run_sizes(rig, 16) == std::vector<std::int64_t>{16, 8, 8});
   CHECK(run_sizes(rig, 16) == std::vector<std::int64_t>{8, 8});
+  CHECK(run_sizes(rig, 63).size() == 8);  // still, whatever failed beside each other
   limit_memory(rig.backend(), 64);
   CHECK(run_sizes(rig, 16) == std::vector<std::int64_t>{8, 8});
   clock.advance(61 * kSecond);
+  CHECK(run_sizes(rig, 16) == std::vector<std::int64_t>{16});
+}
+
+TEST_CASE("engine: several that find no memory at once cost no more than one") {
+  Rig rig;
+  limit_memory(rig.backend(), 9);
+  CHECK(run_sizes(rig, 64) ==
+        std::vector<std::int64_t>{64, 32, 32, 16, 16, 16, 16, 8, 8, 8, 8, 8, 8, 8, 8});
+  CHECK(run_sizes(rig, 16) == std::vector<std::int64_t>{8, 8});
+}
+
+TEST_CASE("engine: who is too large alone makes nobody else's batches small") {
+  Rig rig;
+  limit_memory(rig.backend(), 20);
+  CHECK(rig.run(std::vector<float>(30, 1)).state == State::failed);
   CHECK(run_sizes(rig, 16) == std::vector<std::int64_t>{16});
 }
 

@@ -80,6 +80,24 @@ TEST_CASE("parts: others run in between, and ride with the rest of them") {
   CHECK(sizes(rig.backend()) == std::vector<std::int64_t>{1, 4, 3, 4, 1, 4, 4});
 }
 
+TEST_CASE("parts: others go first whatever their age and deadline") {
+  FakeClock clock;
+  Rig rig(at_most(4), clock);
+  rig.backend().on_run([&](const SeenRun&) { clock.advance(2 * kSecond); });
+  rig.occupy(100);
+  Call call;
+  call.deadline = rig.in(3'600 * kSecond);
+  rig.submit(many(16), call);
+  rig.backend().let_pass(1);
+  CHECK(rig.next().values == answer_to({100}));
+  rig.backend().wait_until_begun(2);  // the first part
+  call.deadline += kSecond;
+  rig.submit({20}, call);
+  rig.backend().open_gate();
+  CHECK(rig.next().values == answer_to({20}));
+  CHECK(rig.next().values == answer_to(many(16)));
+}
+
 TEST_CASE("parts: with every kind of caller at once, on two instances") {
   EngineOptions options = at_most(4);
   options.instances = 2;

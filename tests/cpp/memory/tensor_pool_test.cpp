@@ -142,7 +142,7 @@ TEST_CASE("tensor_pool: a small budget is served in small chunks") {
   CHECK(resource.bytes_held() == 2 * kPageBytes);
 }
 
-TEST_CASE("tensor_pool: over the budget is queue_full and names it") {
+TEST_CASE("tensor_pool: over the budget is out_of_memory and names it") {
   CountingResource resource;
   const PoolRef pool = TensorPool::create(resource, kMiB);
   for (const std::size_t bytes : {kMiB + 1, ~std::size_t{0}}) {
@@ -150,7 +150,7 @@ TEST_CASE("tensor_pool: over the budget is queue_full and names it") {
       (void)pool->allocate(bytes);
       FAIL("a block above the budget was given out");
     } catch (const Error& error) {
-      CHECK(error.code() == ErrorCode::queue_full);
+      CHECK(error.code() == ErrorCode::out_of_memory);
       CHECK(error.message().find("budget is 1048576 bytes") != std::string::npos);
     }
   }
@@ -158,7 +158,7 @@ TEST_CASE("tensor_pool: over the budget is queue_full and names it") {
   CHECK_FALSE(TensorPool::create(resource, 0)->try_allocate(0));
 }
 
-TEST_CASE("tensor_pool: a refusing system is a backend error, after the free chunks were tried") {
+TEST_CASE("tensor_pool: a refusing system is out_of_memory, after the free chunks were tried") {
   CountingResource resource;
   const PoolRef pool = TensorPool::create(resource, 64 * kMiB);
   resource.allow(0);
@@ -215,6 +215,20 @@ TEST_CASE("tensor_pool: sizes that change all the time do not pile up") {
   const std::uint64_t misses = pool->stats().misses;
   for (int round = 0; round < 10; ++round) run();
   CHECK(pool->stats().misses == misses);
+}
+
+TEST_CASE("tensor_pool: one huge block is not kept for ever, a usual one is") {
+  CountingResource resource;
+  const PoolRef pool = TensorPool::create(resource, 1024 * kMiB);
+  (void)pool->allocate(200 * kMiB);
+  for (int i = 0; i < 400; ++i) (void)pool->allocate(100);
+  CHECK(resource.bytes_held() == 64 * kKiB);
+  for (int i = 0; i < 1'000; ++i) {
+    (void)pool->allocate(100);
+    if (i % 100 == 0) (void)pool->allocate(20 * kMiB);
+  }
+  CHECK(resource.bytes_held() > 20 * kMiB);
+  CHECK(pool->stats().misses <= 4);
 }
 
 TEST_CASE("tensor_pool: blocks outlive the handle, the last one frees everything") {
