@@ -215,3 +215,15 @@ def test_one_who_comes_alone_is_flushed_once(max_delay: float) -> None:
             session.close()  # does not wait for company
             assert waiting.result(60)["y"].shape == (1, 1)
         check_balance(session)
+
+
+@every_loop
+def test_a_loop_that_is_over_is_not_kept(kind: str) -> None:
+    async def main(session: inferkit.Session) -> Any:
+        await asyncio.gather(session.run_async(X), session.run_async(X))
+        return weakref.ref(asyncio.get_running_loop())
+
+    with inferkit.Session(onnx_models.mlp_a()) as session:
+        gone = [loops.run_on(kind, main(session)) for _ in range(20)]
+        # The last one's port is kept for the next.
+        until(lambda: gc.collect() >= 0 and sum(loop() is not None for loop in gone) <= 1)
