@@ -200,6 +200,51 @@ def row_coupled() -> bytes:
     )
 
 
+OVER_ROWS: dict[str, list[tuple[str, list[str], list[str], dict[str, int | list[int]]]]] = {
+    "doubled": [("Add", ["x", "x"], ["y"], {})],
+    "running sum": [("CumSum", ["x", "zero"], ["y"], {})],
+    "running sum from the end": [("CumSum", ["x", "zero"], ["y"], {"reverse": 1})],
+    "softmax": [("Softmax", ["x"], ["y"], {"axis": 0})],
+    "mean": [("ReduceMean", ["x"], ["all"], {"axes": [0]}), ("Sub", ["x", "all"], ["y"], {})],
+    "sorted": [
+        ("Shape", ["x"], ["rows"], {"start": 0, "end": 1}),
+        ("TopK", ["x", "rows"], ["y", "order"], {"axis": 0}),
+    ],
+    "sorted rows, each once": [("Unique", ["x"], ["y"], {"axis": 0})],
+    "normalised": [
+        (
+            "BatchNormalization",
+            ["x", "scale", "shift", "mean", "variance"],
+            ["y", "means", "variances"],
+            {"training_mode": 1},
+        )
+    ],
+}
+"""What `over_rows` can do along axis 0, as nodes; all but "doubled" mix rows."""
+
+
+def over_rows(kind: str, width: int = 3) -> bytes:
+    """``y`` of ``x[batch, width]``, made as ``OVER_ROWS`` says."""
+    used = {name for _, inputs, _, _ in OVER_ROWS[kind] for name in inputs}
+    columns = (
+        "scale",
+        "shift",
+        "mean",
+        "variance",
+    )  # all different: ONNX Runtime shares equal ones
+    constants = [
+        _constant(name, np.full(width, value, dtype=np.float32))
+        for value, name in enumerate(columns, 1)
+    ]
+    constants.append(_constant("zero", np.array(0, dtype=np.int64)))
+    return _model(
+        [helper.make_node(name, ins, outs, **more) for name, ins, outs, more in OVER_ROWS[kind]],
+        [_tensor("x", "float32", ["batch", width])],
+        [_tensor("y", "float32", ["batch", width])],
+        [constant for constant in constants if constant.name in used],
+    )
+
+
 def dynamic_quantised(width: int = 16, seed: int = 0) -> bytes:
     """A dynamically quantised layer: the scale of ``x`` is taken over all rows of the batch."""
     random = np.random.default_rng(seed)

@@ -363,3 +363,70 @@ def test_rows_without_end_are_refused(
     refused = pytest.raises(inferkit.InvalidInputError, match=r"at most 1048576 rows.*got 1048577")
     with nothing_queued(echo), refused:
         echo.run(np.zeros((1048577, 3), np.float32))
+
+
+# ---- edges of shapes and types ----------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("shape", "fed"),
+    [
+        (("batch", "width"), (2, 0)),
+        (("batch", "width"), (0, 0)),
+        (("batch",), (0,)),
+        ((2, "width"), (2, 0)),
+        (("batch", "width", 4), (3, 0, 4)),
+    ],
+)
+def test_dimensions_of_zero(shape: tuple[int | str, ...], fed: tuple[int, ...]) -> None:
+    with inferkit.Session(onnx_models.identity(shape=shape), instances=1) as session:
+        for _ in range(3):
+            futures = [session.submit(np.empty(fed, np.float32)) for _ in range(4)]
+            assert [future.result(60)["y"].shape for future in futures] == [fed] * 4
+        assert session.stats().queued_bytes == 0
+
+
+def test_a_model_of_strings_is_refused() -> None:
+    with pytest.raises(inferkit.ModelLoadError, match="'x' has element type string"):
+        inferkit.Session(onnx_models.identity("string"))
+
+
+class Broken:
+    """A sequence whose parts raise or lie."""
+
+    def __init__(self, length: Any, item: Any) -> None:
+        self.length, self.item = length, item
+
+    def __len__(self) -> int:
+        return int(self.length())
+
+    def __getitem__(self, index: int) -> Any:
+        return self.item()
+
+
+class BrokenExport:
+    """A tensor of another library that does not keep its word."""
+
+    def __dlpack__(self, **options: Any) -> Any:
+        raise ZeroDivisionError
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (1, 0)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Broken(lambda: 1 // 0, lambda: 0.0),
+        Broken(lambda: 3, lambda: 1 // 0),
+        Broken(lambda: -5, lambda: 0.0),
+        Broken(lambda: 2**62, lambda: 0.0),
+        BrokenExport(),
+    ],
+    ids=["no length", "no items", "a negative length", "an endless length", "no export"],
+)
+def test_objects_that_lie_about_themselves(
+    echo: inferkit.Session, nothing_queued: NothingQueued, value: object
+) -> None:
+    with nothing_queued(echo):
+        for fed in (value, [value], {"x": [[1.0, 2.0], value]}):
+            with pytest.raises(inferkit.InvalidInputError, match="'x'"):
+                echo.run(fed if isinstance(fed, dict) else {"x": fed})
