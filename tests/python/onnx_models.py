@@ -313,11 +313,11 @@ def slow(rounds: int = 1000, width: int = 64) -> bytes:
     )
 
 
-def slow_on_demand(width: int = 64) -> bytes:
-    """``y = x`` for ``x[batch, 1]``, after as many rounds of work as the rows add up to.
+def slow_on_demand(width: int = 64, columns: int = 1) -> bytes:
+    """``y[batch, columns] = x[batch, 1]``, after as many rounds of work as the rows add up to.
 
     Rows of 0 answer at once, one row of 1e5 keeps a core busy for about a second: the request
-    decides, so a test can hold an instance for as long as it needs.
+    decides, so a test can hold an instance for as long as it needs. A row below -1 fails the run.
     """
     return _model(
         [
@@ -325,14 +325,18 @@ def slow_on_demand(width: int = 64) -> bytes:
             helper.make_node("Cast", ["wanted"], ["rounds"], to=TensorProto.INT64),
             helper.make_node("Loop", ["rounds", "", "start"], ["end"], body=_spin_body(width)),
             helper.make_node("ReduceMax", ["end"], ["most"], keepdims=0),
-            helper.make_node("Mul", ["most", "nothing"], ["vanishing"]),
+            helper.make_node("Less", ["x", "least"], ["is_bad"]),
+            helper.make_node("Cast", ["is_bad"], ["entry"], to=TensorProto.INT64),
+            helper.make_node("GatherND", ["nothing", "entry"], ["nothings"]),
+            helper.make_node("Mul", ["most", "nothings"], ["vanishing"]),
             helper.make_node("Add", ["x", "vanishing"], ["y"]),
         ],
         [_tensor("x", "float32", ["batch", 1])],
-        [_tensor("y", "float32", ["batch", 1])],
+        [_tensor("y", "float32", ["batch", columns])],
         [
             _constant("start", np.full((width, width), 0.5, dtype=np.float32)),
-            _constant("nothing", np.float32(0.0)),
+            _constant("least", np.float32(-1.0)),
+            _constant("nothing", np.zeros((1, columns), dtype=np.float32)),
             *_spin_weights(width),
         ],
     )
