@@ -157,7 +157,16 @@ class Scheduler {
   [[nodiscard]] int hold(const Role<Atom>& role) noexcept;
   void take_in();
   void collect_returns();
-  void take_back(Batch<Atom>& batch);
+  // What a batch did not finish.
+  void take_back(Batch<Atom>& batch) {
+    const TimeNs now = clock_.now();
+    // Not of a request that was alone: others need less.
+    if (batch.ran_out_of_memory && !batch.retries.empty()) {
+      batch.lane->note_out_of_memory(batch.rows, now);
+    }
+    for (auto& group : batch.retries) batch.lane->push_retry(std::move(group), sequence_++, now);
+    for (Record* request : batch.unfinished) batch.lane->put_back(request, sequence_++, now);
+  }
   void tidy(TimeNs now, Wakes& wakes);
   void expire_running(TimeNs now, Wakes& wakes);
   void dispatch(const Role<Atom>& role, TimeNs now, int& mine, Wakes& wakes);

@@ -61,18 +61,6 @@ void Scheduler<Atom>::collect_returns() {
   }
 }
 
-// What a batch did not finish.
-template <class Atom>
-void Scheduler<Atom>::take_back(Batch<Atom>& batch) {
-  const TimeNs now = clock_.now();
-  // Not of a request that was alone: others need less.
-  if (batch.ran_out_of_memory && !batch.retries.empty()) {
-    batch.lane->note_out_of_memory(batch.rows, now);
-  }
-  for (auto& group : batch.retries) batch.lane->push_retry(std::move(group), sequence_++, now);
-  for (Record* request : batch.unfinished) batch.lane->put_back(request, sequence_++, now);
-}
-
 template <class Atom>
 void Scheduler<Atom>::tidy(TimeNs now, Wakes& wakes) {
   // relaxed: who begins to close rings afterwards, and the ring carries the order.
