@@ -129,8 +129,12 @@ def test(session: nox.Session) -> None:
     """Everything: the wheel built once, both build variants, C++, house and Python tests."""
     env = build_and_install(session, "test,docs")
     overlay = {**env, "PYTHONPATH": str(testing_package(session))}
-    # The demo is the same Python on both builds; once is enough.
-    run_pytest(session, "-q", "tests/python", "--ignore=tests/python/test_demo.py", env=overlay)
+    # The demo, the ends of processes and what they leave behind are the same on both builds, and
+    # take minutes; once is enough.
+    once = [
+        f"--ignore=tests/python/test_{each}.py" for each in ("demo", "exit", "processes", "drift")
+    ]
+    run_pytest(session, "-q", "tests/python", *once, env=overlay)
     run_pytest(session, *session.posargs, env=env)
 
 
