@@ -119,6 +119,14 @@ def testing_package(session: nox.Session) -> Path:
     return package.parent
 
 
+# More than a minute of processes that fork and threads that come and go: `nox -s test` runs them once.
+LONG = ("processes", "drift")
+
+
+def without(*names: str) -> list[str]:
+    return [f"--ignore=tests/python/test_{name}.py" for name in names]
+
+
 def run_pytest(session: nox.Session, *arguments: str, env: dict[str, str]) -> None:
     session.run("python", "-X", "dev", "-m", "pytest", "-W", "error", *arguments, env=env)
 
@@ -129,19 +137,16 @@ def test(session: nox.Session) -> None:
     """Everything: the wheel built once, both build variants, C++, house and Python tests."""
     env = build_and_install(session, "test,docs")
     overlay = {**env, "PYTHONPATH": str(testing_package(session))}
-    # The demo, the ends of processes and what they leave behind are the same on both builds, and
-    # take minutes; once is enough.
-    once = [
-        f"--ignore=tests/python/test_{each}.py" for each in ("demo", "exit", "processes", "drift")
-    ]
-    run_pytest(session, "-q", "tests/python", *once, env=overlay)
+    # The demo and the ends of processes are the same on both builds.
+    run_pytest(session, "-q", "tests/python", *without("demo", "exit", *LONG), env=overlay)
     run_pytest(session, *session.posargs, env=env)
 
 
 @nox.session
 def python_tests(session: nox.Session) -> None:
     """The Python tests on another interpreter: nox -s python_tests -P python3.13."""
-    run_pytest(session, "-q", "tests/python", *session.posargs, env=build_and_install(session))
+    env = build_and_install(session)
+    run_pytest(session, "-q", "tests/python", *without(*LONG), *session.posargs, env=env)
 
 
 @nox.session
