@@ -119,7 +119,8 @@ def testing_package(session: nox.Session) -> Path:
     return package.parent
 
 
-# More than a minute of processes that fork and threads that come and go: `nox -s test` runs them once.
+# More than a minute of processes that fork and threads that come and go: `nox -s test` runs them
+# once.
 LONG = ("processes", "drift")
 
 
