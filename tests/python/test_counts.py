@@ -15,6 +15,7 @@ import inferkit
 import numpy as np
 import onnx_models
 import pytest
+from native_threads import threads
 
 CALLS = 500
 FEW = CALLS // 20
@@ -117,8 +118,7 @@ def test_an_idle_session_wakes_nobody(
 def switches() -> dict[str, str]:
     """Context switches so far of each thread that inferkit named."""
     found = {}
-    for task in Path("/proc/self/task").iterdir():
-        name = (task / "comm").read_text().strip()
+    for task, name in threads():
         if name.startswith("inferkit-"):
             lines = (task / "status").read_text().splitlines()
             counts = [line for line in lines if line.startswith("voluntary_ctxt_switches")]

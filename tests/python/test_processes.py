@@ -7,12 +7,12 @@ import subprocess
 import sys
 import time
 from multiprocessing.reduction import ForkingPickler
-from pathlib import Path
 
 import inferkit
 import numpy as np
 import onnx_models
 import pytest
+from native_threads import threads
 from ort_wheels import NEWEST, OLDEST, library_of
 from programs import run_program
 
@@ -141,8 +141,7 @@ def test_no_thread_of_ours_takes_the_hosts_signals() -> None:
     seen = set()
     with inferkit.Session(onnx_models.mlp_b(), instances=2, threads=3) as session:
         session.submit(np.ones((1, 512), np.float32)).result()
-        for task in Path("/proc/self/task").iterdir():
-            name = (task / "comm").read_text().strip()
+        for task, name in threads():
             if name.startswith("inferkit-"):
                 lines = (task / "status").read_text().splitlines()
                 mask = next(int(line.split()[1], 16) for line in lines if line.startswith("SigBlk"))
@@ -251,9 +250,9 @@ def test_one_core_is_one_thread() -> None:
         from pathlib import Path
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
         import inferkit, numpy as np, onnx_models
+        from native_threads import threads as all_threads
         def threads():
-            names = (task.read_text().strip() for task in Path("/proc/self/task").glob("*/comm"))
-            return sorted(name for name in names if name.startswith("inferkit-"))
+            return sorted(name for _, name in all_threads() if name.startswith("inferkit-"))
         with inferkit.Session(onnx_models.mlp_b()) as session:
             session.run(np.ones((1, 512), np.float32))
             # A runner and the keeper; the thread that loaded the model may not be quite gone.

@@ -179,8 +179,14 @@ import ctypes, json, os, sys, threading, time
 import inferkit, numpy
 
 def tasks():
-    return {task: open(f"/proc/self/task/{task}/comm").read().strip()
-            for task in os.listdir("/proc/self/task")}
+    names = {}
+    for task in os.listdir("/proc/self/task"):
+        try:
+            with open(f"/proc/self/task/{task}/comm") as comm:
+                names[task] = comm.read().strip()
+        except OSError:
+            pass  # the thread ended meanwhile
+    return names
 
 def in_c(name):
     getenv = ctypes.CDLL(None).getenv

@@ -20,6 +20,7 @@ import onnx_models
 import pytest
 from conftest import check_balance
 from inferkit._options import SessionOptions
+from native_threads import threads
 from occupied import PATIENCE
 
 MODEL = onnx_models.mlp_a()
@@ -34,8 +35,7 @@ def rows(count: int) -> Iterator[np.ndarray[Any, Any]]:
 def native_threads() -> set[str]:
     """This process's threads that serve sessions: number and name."""
     found = set()
-    for task in Path("/proc/self/task").iterdir():
-        name = (task / "comm").read_text().strip()
+    for task, name in threads():
         if name.startswith("inferkit-") and name != "inferkit-notify":  # that one stays
             found.add(f"{task.name} {name}")
     return found
