@@ -4,8 +4,8 @@ DIR holds a build: ``pip install --no-deps --target DIR <wheel>``. It must come 
 inferkit, an editable install included.
 
 Every process has its own luck: where its memory lies, what its warm-up measured. So every epoch
-starts one process per build, and one for the greedy worker; they take turns for some short windows,
-only one of them busy at a time. An epoch's ratio is that of the geometric means of its windows.
+starts one process per build, and one for each greedy worker; they take turns for some short
+windows, only one of them busy at a time. An epoch's ratio is that of the geometric means of its windows.
 """
 
 import argparse
@@ -22,11 +22,15 @@ from typing import Any
 
 from benchmarks import callers, machine, models
 from benchmarks.peers.greedy_worker import GreedyWorker
+from benchmarks.peers.greedy_worker_gathered import GreedyWorkerGathered
 from benchmarks.peers.peer import Peer, Row
 from benchmarks.record import Record
 from benchmarks.window import Window, settle
 
-GREEDY = "greedy worker"
+GREEDY: dict[str, Callable[[str, int], Peer]] = {
+    "greedy worker": GreedyWorker,
+    "greedy worker (gathered)": GreedyWorkerGathered,
+}
 READY = "ready"
 Drive = Callable[[Peer, Sequence[Row], int, float], Window]
 DRIVES: dict[str, Drive] = {"asyncio": callers.from_asyncio, "threads": callers.from_threads}
@@ -43,7 +47,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9, help="windows per epoch and process")
     parser.add_argument("--window", type=float, default=0.15, help="seconds each")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
-    parser.add_argument("--serve", choices=(GREEDY, "inferkit"), help=argparse.SUPPRESS)
+    parser.add_argument("--serve", choices=(*GREEDY, "inferkit"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve:
         _serve(arguments)
@@ -54,8 +58,10 @@ def main() -> None:
 
 
 def _are_distinct(builds: list[str]) -> bool:
-    names = {GREEDY, *(build.partition("=")[0] for build in builds)}
-    return 1 + len(builds) == len(names) > 1 and all("=" in build for build in builds)
+    names = {*GREEDY, *(build.partition("=")[0] for build in builds)}
+    return len(GREEDY) + len(builds) == len(names) > len(GREEDY) and all(
+        "=" in build for build in builds
+    )
 
 
 def _serve(arguments: argparse.Namespace) -> None:
@@ -72,8 +78,8 @@ def _serve(arguments: argparse.Namespace) -> None:
 
 
 def _peer(name: str, path: str, kind: str) -> Peer:
-    if name == GREEDY:
-        return GreedyWorker(path, machine.cores())
+    if name in GREEDY:
+        return GREEDY[name](path, machine.cores())
     import inferkit
 
     from benchmarks.peers.ours import OursAsyncio, OursThreads  # of the build under test
@@ -91,7 +97,7 @@ class _Process:
         self.name = name
         options = ("model", "callers", "kind", "window")
         command = [sys.executable, "-m", "benchmarks.builds"]
-        command += ["--serve", GREEDY if folder is None else "inferkit"]
+        command += ["--serve", name if folder is None else "inferkit"]
         command += [f"--{option}={getattr(arguments, option)}" for option in options]
         environment = dict(os.environ) if folder is None else os.environ | {"PYTHONPATH": folder}
         self._child = subprocess.Popen(
@@ -116,7 +122,7 @@ class _Process:
 
 def _compare(arguments: argparse.Namespace) -> Record:
     builds: dict[str, str | None] = dict(build.split("=", 1) for build in arguments.builds)
-    builds[GREEDY] = None
+    builds |= dict.fromkeys(GREEDY)
     setting = {"model": arguments.model, "callers": arguments.callers, "kind": arguments.kind}
     hashes = {name: _hash_of(folder) for name, folder in builds.items() if folder}
     record = Record(
