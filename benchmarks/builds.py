@@ -5,7 +5,8 @@ inferkit, an editable install included.
 
 Every process has its own luck: where its memory lies, what its warm-up measured. So every epoch
 starts one process per build, and one for each greedy worker; they take turns for some short
-windows, only one of them busy at a time. An epoch's ratio is that of the geometric means of its windows.
+windows, only one of them busy at a time. An epoch's ratio is that of the geometric means of its
+windows.
 """
 
 import argparse

@@ -1,4 +1,7 @@
-"""Every way a process can end while a model runs that would never end by itself."""
+"""Ways in which a process can end while a model runs that would never end by itself.
+
+A thread that is no daemon and waits for such a run is not among them: Python joins it first.
+"""
 
 import signal
 import threading
