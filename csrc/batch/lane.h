@@ -40,20 +40,25 @@ class Lane {
   }
 
   // One that came before and has parts to run yet: as if it came now, and had no deadline, for it
-  // must not go before others again and again. The deadline ends it all the same.
+  // must not go before others again and again. The deadline ends it all the same. So it goes behind
+  // what came meanwhile, and behind what comes in the same second and has a deadline.
   void put_back(Record* request, std::uint64_t sequence, TimeNs now) {
     insert(request, order_of(request->priority, now, kNever, sequence));
   }
 
-  // A batch that failed comes back as smaller groups, which run as they are: before what else is
-  // in this lane, but behind what other lanes hold by now.
+  // A batch that failed comes back as smaller groups, which run as they are and as if they came
+  // now: other lanes run in between. In this lane every second batch is one of them all the same,
+  // for mates of a bad request must not wait for the whole line once more.
   void push_retry(std::vector<Record*> group, std::uint64_t sequence, TimeNs now) {
+    Order order{INT64_MAX, kNever, sequence};
     for (const Record* request : group) {
       rows_ += request->rows_left();
       if (request->sink == nullptr) ++callers_;
+      order = std::min(order, order_of(request->priority, now, request->deadline, sequence));
     }
-    const Order order = order_of(group.front()->priority, now, kNever, sequence);
-    retries_.push_back({order, std::move(group)});
+    const auto after = [](const Order& a, const Retry& b) { return a < b.order; };
+    const auto at = std::upper_bound(retries_.begin(), retries_.end(), order, after);
+    retries_.insert(at, Retry{order, std::move(group)});
     find_deadlines();
   }
 
@@ -69,6 +74,7 @@ class Lane {
     if (entries_.empty()) return nullptr;
     Record* request = entries_.front().request;
     if (!first && request->next_rows() > budget) return nullptr;
+    retry_turn_ = true;
     std::pop_heap(entries_.begin(), entries_.end(), later);
     entries_.pop_back();
     forget(request);
@@ -82,12 +88,17 @@ class Lane {
 
   // Whose answer the next batch will certainly hold; null for a blocked caller or a retry.
   [[nodiscard]] const void* front_sink() const noexcept {
-    return has_retry() || entries_.empty() ? nullptr : entries_.front().request->sink;
+    return takes_retry() || entries_.empty() ? nullptr : entries_.front().request->sink;
   }
-  [[nodiscard]] bool has_retry() const noexcept { return !retries_.empty(); }
+  // Whether the next batch is what pop_retry() gives, and not what pop_within() does.
+  [[nodiscard]] bool takes_retry() const noexcept {
+    if (retries_.empty() || entries_.empty()) return !retries_.empty();
+    return retry_turn_ || retries_.front().order < entries_.front().order;
+  }
   [[nodiscard]] std::vector<Record*> pop_retry() {
     std::vector<Record*> group = std::move(retries_.front().group);
     retries_.pop_front();
+    retry_turn_ = false;
     for (const Record* request : group) forget(request);
     return group;
   }
@@ -128,11 +139,7 @@ class Lane {
     state.quiet = quiet_;
     state.arrival_gap = arrivals_ < 2 ? kNever : static_cast<DurationNs>(gap_);
     state.earliest_deadline = earliest_deadline_;
-    if (has_retry()) {  // waited once already: nothing to wait for
-      state.head = retries_.front().order;
-      state.head_rows = 0;
-      state.oldest_arrival = 0;
-    } else {
+    if (!entries_.empty()) {
       state.head = entries_.front().order;
       state.head_rows = entries_.front().request->next_rows();
       state.oldest_arrival = entries_.front().request->arrival;
@@ -141,6 +148,12 @@ class Lane {
           state.oldest_arrival = std::min(state.oldest_arrival, entry.request->arrival);
         }
       }
+    }
+    if (!retries_.empty()) {
+      const Order& retry = retries_.front().order;
+      state.head = entries_.empty() ? retry : std::min(retry, state.head);
+      if (takes_retry()) state.head_rows = 0;
+      state.oldest_arrival = 0;  // waited once already: nothing to wait for
     }
     return state;
   }
@@ -208,6 +221,7 @@ class Lane {
   std::vector<std::int64_t> dims_;
   std::vector<Entry> entries_;
   std::deque<Retry> retries_;
+  bool retry_turn_ = false;  // the last batch was none, or there was none
   std::uint32_t rows_ = 0;
   std::uint32_t callers_ = 0;
   std::uint32_t load_rows_ = 0;

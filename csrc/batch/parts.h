@@ -9,7 +9,7 @@
 namespace inferkit {
 
 // A request with parts rides in one batch after the other, in order, under one deadline and one
-// cancel; between two of them it is queued again, behind what came meanwhile.
+// cancel; between two of them it is queued again, as if it came then (Lane::put_back()).
 // Threads: like the record's plain fields: whoever holds its queue side. Owns: the result so far.
 class Parts {
  public:

@@ -123,7 +123,7 @@ void Scheduler<Atom>::dispatch(const Role<Atom>& role, TimeNs now, int& mine, Wa
     const bool for_me = mine == kNoLease && may_take(role, lane, predicted, now);
     // Nobody here to run it and nobody asleep in it to hand it to: a runner claims it when it is
     // awake, and until then the batch keeps growing.
-    if (!for_me && (lane.callers() == 0 || predicted > kLendLimit || lane.has_retry())) {
+    if (!for_me && (lane.callers() == 0 || predicted > kLendLimit || lane.takes_retry())) {
       wakes.hint = true;
       return;
     }
@@ -142,7 +142,7 @@ bool Scheduler<Atom>::may_take(const Role<Atom>& role, const Lane<Atom>& lane, D
                                TimeNs now) const noexcept {
   using Kind = typename Role<Atom>::Kind;
   if (role.kind == Kind::runner) return true;
-  if (role.kind == Kind::none || lane.has_retry()) return false;
+  if (role.kind == Kind::none || lane.takes_retry()) return false;
   if (role.kind == Kind::loop) {
     // Unmeasured, a run may take for ever: not on an event loop's thread.
     return lane.front_sink() == role.loop && lane.latency.measured() && predicted <= role.budget;
@@ -170,7 +170,7 @@ bool Scheduler<Atom>::claim(Lane<Atom>& lane, std::uint32_t rows, std::uint32_t 
       batch.deadlines.push_back({request->handle(), request->deadline});
     }
   };
-  if (lane.has_retry()) {
+  if (lane.takes_retry()) {
     for (Record* request : lane.pop_retry()) add(request);
   } else {
     // Requests without rows cost nothing, so their number is bounded apart.

@@ -174,7 +174,7 @@ TEST_CASE("lane: a buried record may be used anew in the very act") {
   CHECK(lane.state(false, 0).rows == 5);
 }
 
-TEST_CASE("lane: groups that failed run again as they are, before everybody else") {
+TEST_CASE("lane: groups that failed run again as they are, as if they came now") {
   Records records;
   CountingSink sink;
   TestLane lane(*records.make());
@@ -183,24 +183,68 @@ TEST_CASE("lane: groups that failed run again as they are, before everybody else
     all.push_back(
         records.make({.rows = 2, .deadline = 1'000 - i, .sink = i == 4 ? &sink : nullptr}));
   }
-  lane.push(records.make({.priority = 1'000}), 0);
   lane.push_retry({all[0], all[1]}, 7, 5 * kSecond);
   lane.push_retry({all[2], all[3], all[4]}, 8, 5 * kSecond);
-  CHECK(lane.has_retry());
-  CHECK(lane.state(false, 0).rows == 11);
-  // Before its own lane's most urgent, as if it came now where other lanes are looked at.
-  CHECK(lane.state(false, 0).head == order_of(0, 5 * kSecond, kNever, 7));
-  CHECK(lane.callers() == 5);
+  CHECK(lane.takes_retry());
+  CHECK(lane.state(false, 0).rows == 10);
+  CHECK(lane.state(false, 0).head == order_of(0, 5 * kSecond, 996, 8));
+  CHECK(lane.state(false, 0).head_rows == 0);
+  CHECK(lane.callers() == 4);
   CHECK(lane.earliest_deadline() == 996);
   CHECK(lane.kept_deadline() == 996);
   CHECK(lane.front_sink() == nullptr);
-  CHECK(lane.requests() == 1);
-  CHECK(lane.pop_retry() == std::vector<Record*>{all[0], all[1]});
-  CHECK(lane.state(false, 0).rows == 7);
+  CHECK(lane.requests() == 0);
   CHECK(lane.pop_retry() == std::vector<Record*>{all[2], all[3], all[4]});
-  CHECK_FALSE(lane.has_retry());
-  CHECK(lane.state(false, 0).rows == 1);
-  CHECK(lane.callers() == 1);
+  CHECK(lane.state(false, 0).rows == 4);
+  CHECK(lane.pop_retry() == std::vector<Record*>{all[0], all[1]});
+  CHECK_FALSE(lane.takes_retry());
+  CHECK(lane.callers() == 0);
+}
+
+TEST_CASE("lane: groups that failed hold up neither their lane nor are held up by it") {
+  Records records;
+  TestLane lane(*records.make());
+  Record* bad = records.make({.rows = 2});
+  Record* mate = records.make({.rows = 2});
+  std::vector<Record*> waiting;
+  for (std::uint64_t i = 0; i < 3; ++i) {
+    waiting.push_back(records.make({.rows = 3, .arrival = kSecond}));
+    lane.push(waiting.back(), i);
+  }
+  REQUIRE(lane.pop_within(3, true) == waiting[0]);
+  lane.push_retry({bad}, 7, 5 * kSecond);
+  lane.push_retry({mate}, 8, 5 * kSecond);
+  // Beside other lanes it stands where it would without them; within it they go by turns.
+  const Order head = order_of(0, kSecond, kNever, 1);
+  CHECK(lane.state(false, 0).head == head);
+  CHECK(lane.state(false, 0).head_rows == 0);
+  CHECK(lane.state(true, 0).oldest_arrival == 0);
+  REQUIRE(lane.takes_retry());
+  CHECK(lane.pop_retry() == std::vector<Record*>{bad});
+  CHECK(lane.state(false, 0).head == head);
+  CHECK(lane.state(false, 0).head_rows == 3);
+  CHECK(lane.state(true, 0).oldest_arrival == 0);
+  REQUIRE_FALSE(lane.takes_retry());
+  CHECK(lane.pop_within(3, true) == waiting[1]);
+  REQUIRE(lane.takes_retry());
+  CHECK(lane.pop_retry() == std::vector<Record*>{mate});
+  CHECK(lane.pop_within(3, true) == waiting[2]);
+  CHECK(lane.empty());
+}
+
+TEST_CASE("lane: a group that failed goes before what is less urgent in its lane, turn or not") {
+  Records records;
+  TestLane lane(*records.make());
+  Record* later = records.make({.arrival = 9 * kSecond});
+  lane.push(later, 9);
+  Record* first = records.make({.priority = 1});
+  Record* second = records.make();
+  lane.push_retry({second}, 7, 5 * kSecond);
+  lane.push_retry({first}, 8, 5 * kSecond);
+  CHECK(lane.pop_retry() == std::vector<Record*>{first});
+  REQUIRE(lane.takes_retry());
+  CHECK(lane.pop_retry() == std::vector<Record*>{second});
+  CHECK(lane.pop_within(1, true) == later);
 }
 
 TEST_CASE("lane: who leaves a group that failed is swept too, and an emptied group is gone") {
