@@ -1,20 +1,30 @@
 // The interface between the engine and whoever computes.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "base/clock.h"
 #include "batch/signature.h"
 #include "memory/output_slot.h"
 #include "memory/tensor.h"
 
 namespace inferkit {
 
+// What a run on made-up values may cost: a model may take them for numbers of rounds or bytes.
+struct RunLimits {
+  DurationNs time = kNever;
+  std::size_t bytes = SIZE_MAX;  // of which the run takes away what it takes, given back or not
+};
+
 struct RunContext {
   std::uint32_t instance = 0;  // 0 .. instances-1; no two concurrent runs share one
   bool alone = true;           // nothing else was running when this run began
+  // Beyond them the run fails as soon as it can. Who cannot keep to them fails at once.
+  RunLimits* limits = nullptr;
 };
 
 // A loaded model.

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "backend/ort_handle.h"
+#include "backend/ort_limited_run.h"
 #include "backend/ort_session.h"
 #include "backend/ort_signature.h"
 #include "backend/ort_status.h"
@@ -205,11 +206,18 @@ void OrtBackend::run(std::span<const TensorView> inputs, std::span<OutputSlot> o
     instance.outputs[i] =
         binds_output(i, wanted) ? instance.kept_outputs[i].over(wanted, memory_.get()) : nullptr;
   }
+  std::optional<ort::LimitedRun> limited;
+  if (context.limits != nullptr) [[unlikely]] {
+    if (!pooled_ && context.limits->bytes != SIZE_MAX) {
+      fail(ErrorCode::backend, "memory of onnxruntime's own cannot be limited");
+    }
+    limited.emplace(api_, *context.limits);
+  }
   const bool solo = context.alone && solo_;
-  ort::Status* const failure =
-      api_.Run(solo ? solo_.get() : load_.get(), instance.options.get(), input_names_.data(),
-               instance.inputs.data(), inputs.size(), output_names_.data(), outputs.size(),
-               instance.outputs.data());
+  ort::Status* const failure = api_.Run(
+      solo ? solo_.get() : load_.get(), limited ? limited->options() : instance.options.get(),
+      input_names_.data(), instance.inputs.data(), inputs.size(), output_names_.data(),
+      outputs.size(), instance.outputs.data());
   if (pooled_ && instance.trim.trim_after(bytes)) [[unlikely]]
     library_.memory().trim();
   if (failure != nullptr) [[unlikely]]

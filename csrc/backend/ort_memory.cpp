@@ -21,6 +21,15 @@ struct alignas(kCacheLineBytes) Header {
   Block* block;
 };
 
+// Of this thread; null: as much as there is.
+thread_local std::size_t* ration = nullptr;
+
+void take_from_ration(std::size_t bytes) {
+  if (bytes > *ration)
+    fail(ErrorCode::out_of_memory, "out of memory: the run took more than it may");
+  *ration -= bytes;
+}
+
 #if defined(__unix__) || defined(__APPLE__)
 // The one pool that an env took, for the handlers below, which stay for ever.
 TensorPool* serving = nullptr;
@@ -36,6 +45,9 @@ void hold_still_for_fork(TensorPool& /*pool*/) {}
 #endif
 
 }  // namespace
+
+Ration::Ration(std::size_t& left_bytes) noexcept { ration = &left_bytes; }
+Ration::~Ration() { ration = nullptr; }
 
 Memory::Memory(const Api& api, Env* env)
     : pool_(TensorPool::create(host_resource(), kLargestBlockBytes)), info_(api) {
@@ -61,6 +73,7 @@ void* Memory::allocate(Allocator* door, std::size_t bytes) {
   if (bytes > kLargestBlockBytes) {
     fail(ErrorCode::out_of_memory, "out of memory: no system has ", bytes, " bytes");
   }
+  if (ration != nullptr) take_from_ration(bytes);
   BlockRef block = static_cast<Door*>(door)->memory->pool_->allocate(sizeof(Header) + bytes);
   auto* const header = new (block.data()) Header;
   header->block = block.detach();

@@ -10,6 +10,17 @@
 
 namespace inferkit::ort {
 
+// What the calling thread may still take from Memory, until destroyed: what it takes is taken away,
+// and not given back with the bytes. Nothing is refused on a thread without one.
+// Threads: one; not nested. Owns: nothing.
+class Ration {
+ public:
+  explicit Ration(std::size_t& left_bytes) noexcept;
+  ~Ration();
+  Ration(const Ration&) = delete;
+  Ration& operator=(const Ration&) = delete;
+};
+
 // A tensor pool that ONNX Runtime takes weights and intermediate results from, in place of an
 // arena per session: large weights lie on huge pages, which its own heap never asks for, and what
 // one session has done with serves the next (docs/adr/0009).

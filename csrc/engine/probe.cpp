@@ -51,7 +51,7 @@ T get(const std::byte* at) noexcept {
 // Integers are the same throughout a row, 0 or 1: indices that every table has, and none of the
 // knife-edge inputs that a random mixture makes of them (a convolutional net over bytes moved by
 // 2 % there between two batch sizes, and by 1e-7 on real bytes).
-void fill(DType dtype, std::byte* at, std::size_t elements, std::uint64_t seed) noexcept {
+void fill_usual(DType dtype, std::byte* at, std::size_t elements, std::uint64_t seed) noexcept {
   const bool ones = seed % 2 == 1;
   for (std::size_t i = 0; i < elements; ++i, at += item_size(dtype)) {
     const std::uint64_t bits = next_random(seed);
@@ -73,6 +73,49 @@ void fill(DType dtype, std::byte* at, std::size_t elements, std::uint64_t seed) 
   }
 }
 
+bool is_real(DType dtype) noexcept {
+  return dtype == DType::float32 || dtype == DType::float64 || dtype == DType::float16;
+}
+
+// A few times what models are trained on would do for most; what scales by a bound may have a high
+// one. The half format ends at 65504.
+constexpr double kLarge = 1e6;
+constexpr std::uint16_t kLargeHalf = 0x7b00;  // 57344
+constexpr std::uint16_t kInfiniteHalf = 0x7c00;
+constexpr std::uint16_t kNanHalf = 0x7e00;
+
+void put_extreme(DType dtype, std::byte* at, ProbeRow::Values values, bool negative) noexcept {
+  double value = NAN;
+  std::uint16_t half = kNanHalf;
+  if (values == ProbeRow::Values::large) {
+    value = negative ? -kLarge : kLarge;
+    half = kLargeHalf;
+  } else if (values == ProbeRow::Values::infinite) {
+    value = negative ? -INFINITY : INFINITY;
+    half = kInfiniteHalf;
+  }
+  if (dtype == DType::float32) {
+    put(at, static_cast<float>(value));
+  } else if (dtype == DType::float64) {
+    put(at, value);
+  } else {
+    put(at, static_cast<std::uint16_t>(negative ? half | 0x8000U : half));
+  }
+}
+
+void fill(DType dtype, std::byte* at, std::size_t elements, const ProbeRow& row) noexcept {
+  const std::size_t item = item_size(dtype);
+  if (row.values == ProbeRow::Values::zeros) {
+    std::memset(at, 0, elements * item);
+  } else if (row.values == ProbeRow::Values::usual || !is_real(dtype)) {
+    fill_usual(dtype, at, elements, row.seed);
+  } else {
+    for (std::size_t i = 0; i < elements; ++i) {
+      put_extreme(dtype, at + i * item, row.values, i % 2 == 1);
+    }
+  }
+}
+
 double value_at(DType dtype, const std::byte* at) noexcept {
   switch (dtype) {
     case DType::float32:
@@ -88,8 +131,8 @@ double value_at(DType dtype, const std::byte* at) noexcept {
 
 }  // namespace
 
-std::vector<OutputSlot> Probe::run(const std::vector<std::uint64_t>& seeds, bool alone) {
-  const auto rows = static_cast<std::int64_t>(seeds.size());
+std::vector<OutputSlot> Probe::run(const std::vector<ProbeRow>& rows, bool alone,
+                                   RunLimits* limits) {
   std::vector<TensorView> inputs;
   bytes_.clear();
   for (const TensorSpec& spec : signature_.inputs) {
@@ -97,15 +140,16 @@ std::vector<OutputSlot> Probe::run(const std::vector<std::uint64_t>& seeds, bool
     std::size_t row_elements = 1;
     for (std::size_t axis = 0; axis < spec.shape.rank(); ++axis) {
       const bool counts_rows = axis == 0 && signature_.batched;
-      if (spec.shape[axis] < 0) view.shape[axis] = counts_rows ? rows : kOpenDim;
+      if (spec.shape[axis] < 0)
+        view.shape[axis] = counts_rows ? static_cast<std::int64_t>(rows.size()) : kOpenDim;
       if (spec.shape[axis] < 0 && axis == 0 && !signature_.batched) view.shape[axis] = 1;
       if (!counts_rows) row_elements *= static_cast<std::size_t>(view.shape[axis]);
     }
     const std::size_t row_bytes = row_elements * item_size(spec.dtype);
-    std::vector<std::byte>& bytes = bytes_.emplace_back(
-        std::max<std::size_t>(1, row_bytes * (signature_.batched ? seeds.size() : 1)));
-    for (std::size_t row = 0; row < (signature_.batched ? seeds.size() : 1); ++row) {
-      fill(spec.dtype, bytes.data() + row * row_bytes, row_elements, seeds[row]);
+    const std::size_t count = signature_.batched ? rows.size() : 1;
+    auto& bytes = bytes_.emplace_back(std::max<std::size_t>(1, row_bytes * count));
+    for (std::size_t row = 0; row < count; ++row) {
+      fill(spec.dtype, bytes.data() + row * row_bytes, row_elements, rows[row]);
     }
     view.data = bytes.data();
     inputs.push_back(view);
@@ -115,7 +159,7 @@ std::vector<OutputSlot> Probe::run(const std::vector<std::uint64_t>& seeds, bool
   for (const TensorSpec& spec : signature_.outputs) {
     outputs.push_back({TensorView{spec.dtype, spec.shape, nullptr}, {}});
   }
-  backend_.run(inputs, outputs, RunContext{0, alone});
+  backend_.run(inputs, outputs, RunContext{0, alone, limits});
   return outputs;
 }
 
@@ -123,9 +167,7 @@ double row_difference(const TensorView& batch, std::size_t row, const TensorView
   const std::size_t bytes = checked_bytes(solo.dtype, solo.shape.dims()).value_or(0);
   const std::byte* mine = batch.data + row * bytes;
   if (bytes == 0 || std::memcmp(mine, solo.data, bytes) == 0) return 0;
-  const bool real =
-      solo.dtype == DType::float32 || solo.dtype == DType::float64 || solo.dtype == DType::float16;
-  if (!real) return 1;
+  if (!is_real(solo.dtype)) return 1;
   double largest = 0;
   double difference = 0;
   for (std::size_t at = 0; at < bytes; at += item_size(solo.dtype)) {

@@ -12,8 +12,16 @@
 
 namespace inferkit {
 
-// Runs a model on rows of deterministic values: [-1, 1] for floating point; integers are all 1 in
-// rows of an odd seed, all 0 in the others.
+// What a made-up row is like. Only floating point has other values than the usual; zeros are zeros
+// in every type.
+struct ProbeRow {
+  enum class Values : std::uint8_t { usual, zeros, large, infinite, not_a_number };
+  std::uint64_t seed = 1;
+  Values values = Values::usual;
+};
+
+// Runs a model on rows of deterministic values. The usual ones: [-1, 1] for floating point;
+// integers are all 1 in rows of an odd seed, all 0 in the others.
 // Open inner dimensions are set to kOpenDim.
 // Threads: one. Blocks: for the runs. Owns: the probe's inputs. Throws: what Backend::run throws.
 class Probe {
@@ -22,8 +30,9 @@ class Probe {
 
   Probe(Backend& backend, const Signature& signature) : backend_(backend), signature_(signature) {}
 
-  // One row per seed. The outputs are allocated by the backend.
-  [[nodiscard]] std::vector<OutputSlot> run(const std::vector<std::uint64_t>& seeds, bool alone);
+  // The outputs are allocated by the backend.
+  [[nodiscard]] std::vector<OutputSlot> run(const std::vector<ProbeRow>& rows, bool alone,
+                                            RunLimits* limits = nullptr);
 
  private:
   Backend& backend_;

@@ -7,74 +7,21 @@
 #include "base/error.h"
 #include "base/thread_setup.h"
 #include "engine/probe.h"
+#include "engine/row_check.h"
 
 namespace inferkit {
 namespace {
 
 constexpr DurationNs kLeastTime = 250 * kMillisecond;
-constexpr std::size_t kCheckRows = 4;
 constexpr DurationNs kLeastGain = 10 * kMicrosecond;
 constexpr DurationNs kMeasureTime = 60 * kMillisecond;
 constexpr int kWantedRounds = 12;
 constexpr int kMostRounds = 51;
 
-// Empty when every output has the declared shape for so many rows.
-std::string shape_trouble(const Signature& signature, const std::vector<OutputSlot>& outputs,
-                          std::size_t rows) {
-  for (std::size_t i = 0; i < outputs.size(); ++i) {
-    const TensorSpec& spec = signature.outputs[i];
-    const Shape& shape = outputs[i].view.shape;
-    bool fits = shape.rank() == spec.shape.rank();
-    for (std::size_t axis = 0; fits && axis < shape.rank(); ++axis) {
-      if (spec.shape[axis] >= 0) fits = shape[axis] == spec.shape[axis];
-      if (axis == 0 && signature.batched) fits = shape[0] == static_cast<std::int64_t>(rows);
-    }
-    if (!fits) {
-      return text("output '", spec.name, "' had shape ", to_string(shape), " for ", rows, " rows");
-    }
-  }
-  return {};
-}
-
-// Whether a row takes as much room in both: else row r of the batch is not where it should be.
-bool same_rows(const Shape& batch, const Shape& solo) noexcept {
-  const auto inner = batch.dims().subspan(1);
-  return std::equal(inner.begin(), inner.end(), solo.dims().begin() + 1, solo.dims().end());
-}
-
-// Empty when each row of a batch equals its run alone and a repeated run equals itself.
-std::string coupling(Probe& probe, const Signature& signature, bool& shapes_proven) {
-  std::vector<std::uint64_t> seeds;
-  for (std::uint64_t seed = 1; seed <= kCheckRows; ++seed) seeds.push_back(seed);
-  const std::vector<OutputSlot> batch = probe.run(seeds, false);
-  std::string trouble = shape_trouble(signature, batch, kCheckRows);
-  if (!trouble.empty()) return trouble;
-  for (std::size_t row = 0; row < kCheckRows; ++row) {
-    const std::vector<OutputSlot> solo = probe.run({seeds[row]}, false);
-    trouble = shape_trouble(signature, solo, 1);
-    if (!trouble.empty()) return trouble;
-    for (std::size_t i = 0; i < solo.size(); ++i) {
-      if (!same_rows(batch[i].view.shape, solo[i].view.shape)) {
-        return text("the shape of a row depends on the rows: output '", signature.outputs[i].name,
-                    "' had shape ", to_string(batch[i].view.shape), " for ", kCheckRows,
-                    " rows and ", to_string(solo[i].view.shape), " for one of them");
-      }
-      const double difference = row_difference(batch[i].view, row, solo[i].view);
-      if (difference > row_tolerance(solo[i].view.dtype)) {
-        return text("a row's answer depends on the rows beside it: output '",
-                    signature.outputs[i].name, "' of one row moved by ", difference,
-                    " of its largest value in a batch of ", kCheckRows);
-      }
-    }
-  }
-  shapes_proven = true;
-  return {};
-}
-
-DurationNs time_once(Probe& probe, const std::vector<std::uint64_t>& seeds, bool alone,
+DurationNs time_once(Probe& probe, const std::vector<ProbeRow>& rows, bool alone,
                      const Clock& clock) {
   const TimeNs start = clock.now();
-  static_cast<void>(probe.run(seeds, alone));
+  static_cast<void>(probe.run(rows, alone));
   return clock.now() - start;
 }
 
@@ -142,9 +89,9 @@ class SizeTimer {
   }
 
   DurationNs time_rows(std::uint32_t rows) {
-    std::vector<std::uint64_t> seeds(rows);
-    for (std::uint32_t row = 0; row < rows; ++row) seeds[row] = row + 1;
-    return std::max<DurationNs>(1, time_once(probe_, seeds, false, clock_));
+    std::vector<ProbeRow> made_up(rows);
+    for (std::uint32_t row = 0; row < rows; ++row) made_up[row].seed = row + 1;
+    return std::max<DurationNs>(1, time_once(probe_, made_up, false, clock_));
   }
 
   void count_round() {
@@ -167,14 +114,15 @@ std::string microseconds(DurationNs time) { return text(time / kMicrosecond, " u
 // Whether the session kept for runs that are alone is worth its memory.
 void choose_session(Probe& probe, TimeNs stop, Backend& backend, const Clock& clock,
                     Findings& findings) {
-  DurationNs beside = time_once(probe, {1}, false, clock);
-  DurationNs alone = time_once(probe, {1}, true, clock);
+  DurationNs beside = time_once(probe, {{}}, false, clock);
+  DurationNs alone = time_once(probe, {{}}, true, clock);
   const auto rounds =
       std::clamp<DurationNs>(6 * kMillisecond / std::max<DurationNs>(1, beside), 1, kMostRounds);
   for (int block = 0; block < 2; ++block) {  // each warms its own threads up
     if (clock.now() + rounds * (beside + alone) > stop) break;
-    for (int i = 0; i < rounds; ++i) beside = std::min(beside, time_once(probe, {1}, false, clock));
-    for (int i = 0; i < rounds; ++i) alone = std::min(alone, time_once(probe, {1}, true, clock));
+    for (int i = 0; i < rounds; ++i)
+      beside = std::min(beside, time_once(probe, {{}}, false, clock));
+    for (int i = 0; i < rounds; ++i) alone = std::min(alone, time_once(probe, {{}}, true, clock));
   }
   // Below a tenth it is not; a few microseconds are noise, and its threads would spin for nothing.
   const bool keep = alone < beside - std::max(beside / 10, kLeastGain);
@@ -204,15 +152,17 @@ void look(Backend& backend, const EngineOptions& options, DurationNs load_time, 
   Probe probe(backend, signature);
   try {
     if (signature.batched) {
-      const std::string trouble = coupling(probe, signature, findings.shapes_proven);
-      if (!trouble.empty()) {
-        refuse_batching(signature, trouble);
+      const RowCheck check = check_rows(probe, signature, clock);
+      findings.shapes_proven = check.trouble.empty();
+      if (!check.trouble.empty()) {
+        refuse_batching(signature, check.trouble);
       } else {
         signature.reason += "; checked: rows of a batch equal their runs alone";
       }
+      if (!check.note.empty()) findings.notes.push_back(check.note);
     }
     if (!signature.batched) {
-      findings.shapes_proven = shape_trouble(signature, probe.run({1}, false), 1).empty();
+      findings.shapes_proven = shape_trouble(signature, probe.run({{}}, false), 1).empty();
     }
     const std::uint32_t limit =
         options.max_batch_rows == 0 ? kAutoBatchRows : options.max_batch_rows;

@@ -211,6 +211,13 @@ OVER_ROWS: dict[str, list[tuple[str, list[str], list[str], dict[str, int | list[
         ("TopK", ["x", "rows"], ["y", "order"], {"axis": 0}),
     ],
     "sorted rows, each once": [("Unique", ["x"], ["y"], {"axis": 0})],
+    "rows, each once": [("Unique", ["x"], ["y"], {"axis": 0, "sorted": 0})],
+    "scaled where one is above 1": [
+        ("Abs", ["x"], ["sizes"], {}),
+        ("ReduceMax", ["sizes"], ["largest"], {"axes": [0]}),
+        ("Max", ["largest", "scale"], ["divisor"], {}),
+        ("Div", ["x", "divisor"], ["y"], {}),
+    ],
     "normalised": [
         (
             "BatchNormalization",

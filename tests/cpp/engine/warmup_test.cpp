@@ -2,7 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -62,6 +64,58 @@ TEST_CASE("warm-up: a model whose rows lean on each other is refused, with the o
   const Findings findings = look_at(row_wise_signature(3), kMean);
   CHECK_FALSE(findings.signature.batched);
   CHECK(says(findings.signature.reason, "depends on the rows beside it", "'y'"));
+}
+
+// Rows scaled by the largest value of the batch, if that is above a bound.
+auto scaled_above(float bound) {
+  return each([bound](const float* x, std::size_t i, std::size_t count) {
+    float largest = bound;
+    for (std::size_t k = 0; k < count; ++k) largest = std::max(largest, std::abs(x[k]));
+    return x[i] / largest;
+  });
+}
+
+TEST_CASE("warm-up: so is one whose rows lean on each other for rare values only") {
+  CHECK(says(look_at(row_wise_signature(3), scaled_above(0.5F)).signature.reason, "depends"));
+  for (const float bound : {1.0F, 8.0F, 255.0F, 9e5F}) {
+    const Findings findings = look_at(row_wise_signature(3), scaled_above(bound));
+    CHECK_FALSE(findings.signature.batched);
+    CHECK(says(findings.signature.reason, "depends on the rows beside it", "huge values"));
+  }
+  const auto nothing_beside_nan = each([](const float* x, std::size_t i, std::size_t count) {
+    for (std::size_t k = 0; k < count; ++k) {
+      if (std::isnan(x[k])) return 0.0F;
+    }
+    return x[i];
+  });
+  const Findings findings = look_at(row_wise_signature(3), nothing_beside_nan);
+  CHECK_FALSE(findings.signature.batched);
+  CHECK(says(findings.signature.reason, "infinities and NaN"));
+}
+
+TEST_CASE("warm-up: so is one that loses rows when they repeat") {
+  const Findings findings = look_at(row_wise_signature(2), [](Inputs inputs, Outputs outputs) {
+    const std::int64_t rows = inputs[0].shape[0];
+    const float* x = floats(inputs[0]);
+    const bool repeats = rows > 1 && x[0] == x[2] && x[1] == x[3];
+    place(outputs[0], shape_of({repeats ? rows - 1 : rows, 2}));
+    std::copy_n(x, 2 * (repeats ? rows - 1 : rows), writable(outputs[0].view));
+  });
+  CHECK_FALSE(findings.signature.batched);
+  CHECK(says(findings.signature.reason, "[3, 2]", "4 rows", "rows that repeat"));
+}
+
+TEST_CASE("warm-up: a model that will not run on rare values is batched all the same") {
+  const Findings findings = look_at(row_wise_signature(2), [](Inputs inputs, Outputs outputs) {
+    if (std::abs(floats(inputs[0])[2]) > 1) throw Error(ErrorCode::backend, "too large");
+    if (std::isnan(floats(inputs[0])[4])) throw Error(ErrorCode::backend, "no number");
+    kTwice(inputs, outputs);
+  });
+  CHECK(findings.signature.batched);
+  CHECK(findings.shapes_proven);
+  REQUIRE_FALSE(findings.notes.empty());
+  CHECK(findings.notes[0] ==
+        "not checked: beside huge values (too large), beside infinities and NaN (too large)");
 }
 
 TEST_CASE("warm-up: so is one that does not repeat itself") {
