@@ -11,6 +11,7 @@
 #include "batch/signature.h"
 #include "memory/output_slot.h"
 #include "memory/tensor.h"
+#include "memory/tensor_pool.h"
 
 namespace inferkit {
 
@@ -48,6 +49,9 @@ class Backend {
   // Runs in progress, and any later one, end with an error as soon as they can; for good. Who
   // cannot do that lets them end by themselves. From any thread. Blocks: never.
   virtual void stop_runs() noexcept {}
+
+  // Where runs compute, if that is a pool; the engine calls its grow_older() now and then.
+  [[nodiscard]] virtual TensorPool* pool() noexcept { return nullptr; }
 
   // After warm-up: false drops the many-threaded session kept for runs that are alone.
   virtual void keep_alone_session(bool keep) = 0;

@@ -11,7 +11,6 @@
 #include "backend/ort_session.h"
 #include "backend/ort_signature.h"
 #include "backend/ort_status.h"
-#include "backend/ort_trim.h"
 #include "backend/ort_value.h"
 #include "base/atom.h"
 #include "base/error.h"
@@ -32,7 +31,6 @@ using ort::Handle;
 struct alignas(kCacheLineBytes) Instance {
   explicit Instance(const ort::Api& api) : options(api) {}
   Handle<ort::RunOptions> options;
-  ort::TrimWatch trim;
   std::vector<ort::Borrowed> kept_inputs;
   std::vector<ort::Borrowed> kept_outputs;
   std::vector<const ort::Value*> inputs;
@@ -71,6 +69,9 @@ class OrtBackend final : public Backend {
         api_.ReleaseStatus(failure);
       }
     }
+  }
+  [[nodiscard]] TensorPool* pool() noexcept override {
+    return pooled_ ? &library_.memory().pool() : nullptr;
   }
   void keep_alone_session(bool keep) override {
     if (keep || !solo_) return;
@@ -196,9 +197,7 @@ std::vector<std::string> OrtBackend::notes() const {
 void OrtBackend::run(std::span<const TensorView> inputs, std::span<OutputSlot> outputs,
                      const RunContext& context) {
   Instance& instance = instances_[context.instance];
-  std::uint64_t bytes = 0;
   for (std::size_t i = 0; i < inputs.size(); ++i) {
-    bytes += ort::bytes_of(inputs[i]);
     instance.inputs[i] = instance.kept_inputs[i].over(inputs[i], memory_.get());
   }
   for (std::size_t i = 0; i < outputs.size(); ++i) {
@@ -218,8 +217,6 @@ void OrtBackend::run(std::span<const TensorView> inputs, std::span<OutputSlot> o
       solo ? solo_.get() : load_.get(), limited ? limited->options() : instance.options.get(),
       input_names_.data(), instance.inputs.data(), inputs.size(), output_names_.data(),
       outputs.size(), instance.outputs.data());
-  if (pooled_ && instance.trim.trim_after(bytes)) [[unlikely]]
-    library_.memory().trim();
   if (failure != nullptr) [[unlikely]]
     throw ort::take_run_error(api_, failure);
   adopt_results(inputs, outputs, instance);

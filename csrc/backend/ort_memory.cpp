@@ -1,9 +1,5 @@
 #include "backend/ort_memory.h"
 
-#if defined(__unix__) || defined(__APPLE__)
-#include <pthread.h>
-#endif
-
 #include <utility>
 
 #include "backend/ort_status.h"
@@ -30,20 +26,6 @@ void take_from_ration(std::size_t bytes) {
   *ration -= bytes;
 }
 
-#if defined(__unix__) || defined(__APPLE__)
-// The one pool that an env took, for the handlers below, which stay for ever.
-TensorPool* serving = nullptr;
-
-void hold_still_for_fork(TensorPool& pool) {
-  serving = &pool;
-  const auto before = [] { serving->before_fork(); };
-  const auto after = [] { serving->after_fork(); };
-  static_cast<void>(pthread_atfork(before, after, after));  // fails without memory only
-}
-#else
-void hold_still_for_fork(TensorPool& /*pool*/) {}
-#endif
-
 }  // namespace
 
 Ration::Ration(std::size_t& left_bytes) noexcept { ration = &left_bytes; }
@@ -61,8 +43,6 @@ Memory::Memory(const Api& api, Env* env)
   door_.memory = this;
   if (Status* const refused = api.RegisterAllocator(env, &door_)) {
     refusal_ = take_error(api, refused, ErrorCode::backend, "register an allocator").message();
-  } else {
-    hold_still_for_fork(*pool_);
   }
 }
 

@@ -24,7 +24,7 @@ class Ration {
 // A tensor pool that ONNX Runtime takes weights and intermediate results from, in place of an
 // arena per session: large weights lie on huge pages, which its own heap never asks for, and what
 // one session has done with serves the next (docs/adr/0009).
-// A child of fork() goes on with its copy: whoever forks holds the pool's lock meanwhile.
+// A child of fork() goes on with its copy.
 // Threads: any. Owns: the pool; an env that took it keeps a pointer to it for ever, so that one is
 // never deleted. Blocks: like the pool. Throws: the constructor, Error.
 class Memory {
@@ -41,6 +41,7 @@ class Memory {
   // Gives back to the system what no session uses at the moment.
   void trim() noexcept { pool_->trim(); }
   [[nodiscard]] PoolStats stats() const noexcept { return pool_->stats(); }
+  [[nodiscard]] TensorPool& pool() noexcept { return *pool_; }
 
  private:
   // What ONNX Runtime holds; its functions find their way back through `memory`.

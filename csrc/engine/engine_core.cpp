@@ -33,13 +33,15 @@ Engine::Core::Core(std::unique_ptr<Backend> model, Findings found, const EngineO
       findings(std::move(found)),
       backend(std::move(model)),
       backend_notes(backend->notes()),
-      pool(TensorPool::create(host_resource(), pool_budget(options))),
+      pool(TensorPool::create(host_resource(), pool_budget(options), clock)),
+      upkeep(*pool, backend->pool()),
       resolver(options.max_pending, options.max_pending_bytes, options.max_batch_rows),
       scheduler({options.max_batch_rows, preferred_rows, options.max_delay_ns, options.instances},
                 resolver, clock),
       executor(*backend, findings.signature, findings.shapes_proven, *pool, resolver, clock),
       caller(scheduler, resolver, executor, clock) {
   scheduler.seed(findings.latency, Probe::kOpenDim);
+  scheduler.watch(upkeep);
 }
 
 void Engine::Core::start_threads() try {
@@ -63,7 +65,14 @@ void Engine::Core::runner_main(std::uint32_t me) {
 void Engine::Core::keeper_main() {
   prepare_own_thread("inferkit-keeper");
   TimeNs due = kNever;
-  while (scheduler.keeper().next(due, clock)) static_cast<void>(scheduler.ring({}));
+  TimeNs upkeep_due = 0;
+  while (scheduler.keeper().next(due, clock)) {
+    static_cast<void>(scheduler.ring({}));
+    // Deadlines first. Giving much back takes the system some milliseconds.
+    if (clock.now() < upkeep_due || !upkeep.wanted()) continue;
+    upkeep.run();
+    upkeep_due = clock.now() + Upkeep::kEvery / 2;
+  }
 }
 
 void Engine::Core::close(bool drain, DurationNs timeout) {

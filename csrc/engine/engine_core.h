@@ -12,6 +12,7 @@
 #include "engine/executor.h"
 #include "engine/resolver.h"
 #include "engine/scheduler.h"
+#include "engine/upkeep.h"
 #include "engine/warmup.h"
 #include "memory/tensor_pool.h"
 
@@ -45,6 +46,7 @@ struct Engine::Core {
   std::unique_ptr<Backend> backend;  // null once closed
   std::vector<std::string> backend_notes;
   TensorPool::Ref pool;
+  Upkeep upkeep;
   Resolver<StdAtom> resolver;
   Scheduler<StdAtom> scheduler;
   Executor<StdAtom> executor;

@@ -113,8 +113,7 @@ RowCheck check_rows(Probe& probe, const Signature& signature, const Clock& clock
       check.note += text(what, " (", error.message(), ")");
     }
   };
-  try_beside("rows that repeat, and zeros",
-             {{1}, {1}, {1, Values::zeros}, {1, Values::zeros}});
+  try_beside("rows that repeat, and zeros", {{1}, {1}, {1, Values::zeros}, {1, Values::zeros}});
   if (!has_floats(signature)) return check;
   try_beside("beside huge values", {{1}, {2, Values::large}, {3, Values::large}, {4}});
   try_beside("beside infinities and NaN",

@@ -17,6 +17,7 @@
 #include "engine/lanes.h"
 #include "engine/resolver.h"
 #include "engine/runner_bay.h"
+#include "engine/upkeep.h"
 #include "queue/bell.h"
 #include "queue/inbox.h"
 
@@ -80,6 +81,9 @@ class Scheduler {
   }
   [[nodiscard]] RunnerBay<Atom>& runners() noexcept { return runners_; }
   [[nodiscard]] Keeper<Atom>& keeper() noexcept { return keeper_; }
+
+  // The keeper is to ring every Upkeep::kEvery while it is wanted. Before the first request.
+  void watch(const Upkeep& upkeep) noexcept { upkeep_ = &upkeep; }
 
   // A queued request was cancelled or expired by its owner: its tombstone still holds credits. Ring
   // afterwards, once for each: the tombstone may be buried before this, even be in the inbox when
@@ -176,6 +180,7 @@ class Scheduler {
   [[nodiscard]] bool is_mine(const Role<Atom>& role, const Batch<Atom>& batch) const noexcept;
   void hand_over(std::uint32_t lease, DurationNs predicted, TimeNs now, Wakes& wakes) noexcept;
   void set_alarm(TimeNs now, Wakes& wakes) noexcept;
+  [[nodiscard]] TimeNs next_upkeep(TimeNs now) noexcept;
   void arm_keeper(TimeNs at, Wakes& wakes) noexcept;
   void become_teller(Wakes& wakes) noexcept;
   void send(Wakes& wakes) noexcept;
@@ -213,6 +218,9 @@ class Scheduler {
   std::uint32_t company_ = 0;   // batches until one that is alone may use every core
   TimeNs wait_until_ = kNever;  // decide() wants to be asked again then
   TimeNs alarm_ = kNever;       // what the keeper was last told
+  const Upkeep* upkeep_ = nullptr;
+  TimeNs upkeep_at_ = kNever;
+  TimeNs upkeep_look_ = 0;  // a busy engine asks whether it is wanted no earlier than this
 };
 
 }  // namespace inferkit

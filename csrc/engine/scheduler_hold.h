@@ -242,7 +242,7 @@ void Scheduler<Atom>::hand_over(std::uint32_t lease, DurationNs predicted, TimeN
 
 template <class Atom>
 void Scheduler<Atom>::set_alarm(TimeNs now, Wakes& wakes) noexcept {
-  TimeNs at = wait_until_;
+  TimeNs at = std::min(wait_until_, next_upkeep(now));
   lanes_.for_each([&](const Lane<Atom>& lane) { at = std::min(at, lane.kept_deadline()); });
   for (std::uint32_t taken = all_leases() & ~known_free_; taken != 0; taken &= taken - 1) {
     for (const auto& deadline :
@@ -253,6 +253,16 @@ void Scheduler<Atom>::set_alarm(TimeNs now, Wakes& wakes) noexcept {
   // An alarm that rings too early costs one look; one that is late would break a promise.
   if (alarm_ <= now) alarm_ = kNever;  // it has rung
   if (at < alarm_) arm_keeper(at, wakes);
+}
+
+template <class Atom>
+TimeNs Scheduler<Atom>::next_upkeep(TimeNs now) noexcept {
+  // Always when nothing runs: it may be the last look for long.
+  if (upkeep_ == nullptr || (now < upkeep_look_ && known_free_ != all_leases())) return upkeep_at_;
+  upkeep_look_ = now + Upkeep::kEvery;
+  if (!upkeep_->wanted()) return upkeep_at_ = kNever;
+  if (upkeep_at_ <= now || upkeep_at_ == kNever) upkeep_at_ = now + Upkeep::kEvery;
+  return upkeep_at_;
 }
 
 template <class Atom>

@@ -9,9 +9,13 @@
 #include <new>
 
 #include "base/atom.h"
+#include "base/clock.h"
 #include "base/failpoint.h"
+#include "memory/fork_mutex.h"
 #include "memory/free_list.h"
+#include "memory/gone_chunks.h"
 #include "memory/lent.h"
+#include "memory/recent_peak.h"
 #include "memory/resource.h"
 #include "memory/size_class.h"
 #include "memory/slot_table.h"
@@ -23,23 +27,27 @@ enum class Shortage : std::uint8_t { none, budget, memory };
 // The lower half of the tensor pool: hands out blocks and takes them back, never holds more than
 // the budget from its resource. Its owner counts what is lent.
 // Threads: any. take() takes a mutex only when the free list of the class is empty; put() only
-// when a large block leads to giving memory back.
+// when a large block leads to giving memory back. The system takes memory back outside the mutex,
+// but for what must make room at once.
 // Owns: every chunk; all are given back at destruction, lent out or not. Throws: never.
 template <class Atom>
 class ChunkStore {
  public:
   using SlotT = Slot<Atom>;
 
-  ChunkStore(MemoryResource& resource, std::size_t budget_bytes, const Lent<Atom>& lent)
+  ChunkStore(MemoryResource& resource, std::size_t budget_bytes, const Lent<Atom>& lent,
+             const Clock& clock)
       : resource_(resource),
         budget_bytes_(budget_bytes),
         lent_(lent),
+        clock_(clock),
         slots_(std::min<std::size_t>(budget_bytes / kSmallestBlockBytes + 1,
                                      Lent<Atom>::kMaxKeepers - 1)) {}
 
   ~ChunkStore() {
+    GoneChunks gone(resource_);
     for (std::uint32_t number = 0; number < slots_.size(); ++number) {
-      if (slots_[number].chunk_pages != 0) free_chunk(slots_[number]);
+      if (slots_[number].chunk_pages != 0) vacate(slots_[number], gone);
     }
   }
 
@@ -67,32 +75,29 @@ class ChunkStore {
       // keeps the small classes alive.
       if (idle > budget_bytes_ / 2) return drop(slot);
       // Sizes that change all the time must not pile up. Nobody knows which block idles longest:
-      // all go, and those in use come back.
-      if (idle > kIdlePerLent * most_lent()) give_back_idle();
+      // all go, and those in use come back. What is lent is most just before a block is put.
+      if (idle > kIdlePerLent * peak_.note(lent_.bytes(), clock_.now())) give_back_idle();
     }
     push(slot);
   }
 
   // Gives back every chunk that no lent block lies in.
   void trim() noexcept {
-    // relaxed: heuristics.
-    most_lent_.store(0, std::memory_order_relaxed);
-    most_lent_before_.store(0, std::memory_order_relaxed);
+    peak_.forget();
     give_back_idle();
   }
 
-  // Now and then. What was lent long ago says nothing of what will be: idle large blocks beyond
-  // what was lent of late go back, so that one huge request leaves nothing behind.
+  // Now and then, at best by a thread that nobody waits for. What was lent long ago says nothing of
+  // what will be: what idles beyond what was lent of late goes back, but for a little.
   void grow_older() noexcept {
-    // relaxed, and not one step: heuristics.
-    const std::uint64_t of_late = most_lent_.exchange(lent_.bytes(), std::memory_order_relaxed);
-    const std::uint64_t before = most_lent_before_.exchange(of_late, std::memory_order_relaxed);
-    const std::uint64_t idle = idle_large_.load(std::memory_order_relaxed);
-    if (idle > kIdlePerLent * std::max(of_late, before)) give_back_idle();
+    const std::uint64_t of_late = peak_.note(lent_.bytes(), clock_.now());
+    if (idle_large_bytes() > std::max(kLittle, kIdlePerLent * of_late)) give_back_idle();
   }
-
-  void lock() noexcept { mutex_.lock(); }
-  void unlock() noexcept { mutex_.unlock(); }
+  // Whether there is something for grow_older(), or will be once what is lent comes back.
+  [[nodiscard]] bool may_grow_older() const noexcept {
+    return idle_large_bytes() + lent_.bytes() > kLittle;
+  }
+  [[nodiscard]] bool has_much_idle() const noexcept { return idle_large_bytes() > kLittle; }
 
   // From now on a block with a chunk of its own is given back as soon as it is put.
   void stop_keeping() noexcept { keeping_.store(false, std::memory_order_relaxed); }
@@ -110,8 +115,14 @@ class ChunkStore {
   template <class T>
   using Atomic = typename Atom::template Atomic<T>;
 
+  [[nodiscard]] std::uint64_t idle_large_bytes() const noexcept {
+    return idle_large_.load(std::memory_order_relaxed);
+  }
+
   // A run takes its sizes one after the other, so together they are more than it holds at once.
   static constexpr std::uint64_t kIdlePerLent = 2;
+  // Kept however long nobody asks: to fault it in again would cost the next request milliseconds.
+  static constexpr std::uint64_t kLittle = std::uint64_t{24} << 20;
   static constexpr std::size_t kChunkBytes = std::size_t{64} << 10;
   static constexpr std::uint32_t kNone = FreeList<Atom>::kNone;
 
@@ -133,23 +144,16 @@ class ChunkStore {
     return slot.size_bytes > kFineStepsAboveBytes;
   }
 
-  // Of late. What is lent is most just before a block is put, when this is asked. relaxed, and not
-  // one step: a heuristic.
-  [[nodiscard]] std::uint64_t most_lent() noexcept {
-    const std::uint64_t lent = lent_.bytes();
-    const std::uint64_t most = most_lent_.load(std::memory_order_relaxed);
-    if (lent > most) most_lent_.store(lent, std::memory_order_relaxed);
-    return std::max({lent, most, most_lent_before_.load(std::memory_order_relaxed)});
-  }
-
   void give_back_idle() noexcept {
+    GoneChunks gone(resource_);
     const std::lock_guard lock(mutex_);
-    trim_all();
+    vacate_idle(gone);
   }
 
   void drop(SlotT& slot) noexcept {
+    GoneChunks gone(resource_);
     const std::lock_guard lock(mutex_);
-    free_chunk(slot);
+    vacate(slot, gone);
     put_bare(slot);
   }
 
@@ -178,7 +182,7 @@ class ChunkStore {
     // A quick no: lent blocks cannot be given back, however often we are asked. A block on its way
     // back may still count; who asks at that moment has asked too early.
     if (bytes > budget_bytes_ || lent_.bytes() > budget_bytes_ - bytes) return false;
-    trim_all();
+    vacate_idle_now();
     return bytes <= room();
   }
 
@@ -188,7 +192,7 @@ class ChunkStore {
     if (INFERKIT_FAILS("tensor_pool.carve") || !provide_bare(count)) return nullptr;
     std::byte* data = resource_.allocate(bytes);
     if (data == nullptr) {
-      trim_all();
+      vacate_idle_now();
       data = resource_.allocate(bytes);
     }
     if (data == nullptr) return nullptr;
@@ -207,19 +211,25 @@ class ChunkStore {
     return &lead;
   }
 
-  void free_chunk(SlotT& lead) noexcept {
+  void vacate(SlotT& lead, GoneChunks& gone) noexcept {
     const std::size_t bytes = lead.chunk_pages * kPageBytes;
-    resource_.deallocate(lead.data, bytes);
     reserved_.fetch_sub(bytes, std::memory_order_relaxed);
     lead.chunk_pages = 0;
+    gone.add(lead.data, bytes);
   }
 
-  void trim_all() noexcept {
-    for (std::size_t index = 0; index < kSizeClassCount; ++index) trim_class(index);
+  // Whoever needs the room at once.
+  void vacate_idle_now() noexcept {
+    GoneChunks gone(resource_);
+    vacate_idle(gone);
+  }
+
+  void vacate_idle(GoneChunks& gone) noexcept {
+    for (std::size_t index = 0; index < kSizeClassCount; ++index) vacate_idle(index, gone);
   }
 
   // Who finds the list empty meanwhile waits for the mutex in grow() and looks again.
-  void trim_class(std::size_t index) noexcept {
+  void vacate_idle(std::size_t index, GoneChunks& gone) noexcept {
     std::uint32_t drained = kNone;
     while (SlotT* const slot = pop(index)) {
       slots_[slot->lead].free_in_chunk = 0;
@@ -236,7 +246,7 @@ class ChunkStore {
         push(slot);
         continue;
       }
-      if (slot.lead == slot.index) free_chunk(slot);
+      if (slot.lead == slot.index) vacate(slot, gone);
       put_bare(slot);
     }
   }
@@ -269,14 +279,14 @@ class ChunkStore {
   MemoryResource& resource_;
   const std::size_t budget_bytes_;
   const Lent<Atom>& lent_;
+  const Clock& clock_;
   SlotTable<Atom> slots_;
   std::array<FreeList<Atom>, kSizeClassCount> free_;
   Atomic<std::uint64_t> idle_large_{0};
-  Atomic<std::uint64_t> most_lent_{0};         // bytes, since grow_older() or trim()
-  Atomic<std::uint64_t> most_lent_before_{0};  // between the two of them before
+  RecentPeak<Atom> peak_;  // bytes lent
   Atomic<std::uint64_t> misses_{0};
   Atomic<bool> keeping_{true};
-  std::mutex mutex_;
+  ForkMutex mutex_;
   Atomic<std::uint64_t> reserved_{0};  // changed under mutex_, read by anybody
   std::uint32_t bare_ = kNone;
   std::size_t bare_count_ = 0;

@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "base/atom.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "memory/block.h"
 #include "memory/chunk_store.h"
@@ -19,10 +20,12 @@ namespace inferkit {
 
 // Blocks below 4 KiB are aligned to 64 bytes, others to the page. Contents are whatever was there
 // before; the testing variant fills with kStaleByte on both ends of a block's life.
-// Threads: any. Reusing a block takes no lock, no syscall, no heap: tensor_pool_hot_path_test.cpp.
+// Threads: any. Reusing a block takes no lock, no syscall, no heap: tensor_pool_hot_path_test.cpp;
+// releasing a large one may give memory back to the system.
 // Owns: all memory. Blocks may outlive the handle: the last of {handle, blocks} frees everything.
-// Blocks: an allocation without a free block, trim() and close() take a mutex and ask the system.
-// Throws: allocate() only.
+// A child of fork() goes on with its copy.
+// Blocks: an allocation without a free block, trim(), grow_older() and close() take a mutex and ask
+// the system. Throws: allocate() only.
 template <class Atom>
 class BasicTensorPool {
  public:
@@ -35,8 +38,9 @@ class BasicTensorPool {
 
   // `resource` outlives every block. The budget counts bytes asked from the resource, chunks and
   // rounding included; descriptors (64 bytes a block) come on top.
-  [[nodiscard]] static Ref create(MemoryResource& resource, std::size_t budget_bytes) {
-    return Ref(new BasicTensorPool(resource, std::min(budget_bytes, kLargestBlockBytes)));
+  [[nodiscard]] static Ref create(MemoryResource& resource, std::size_t budget_bytes,
+                                  const Clock& clock = steady_clock()) {
+    return Ref(new BasicTensorPool(resource, std::min(budget_bytes, kLargestBlockBytes), clock));
   }
 
   BasicTensorPool(const BasicTensorPool&) = delete;
@@ -60,10 +64,11 @@ class BasicTensorPool {
   // Gives back every chunk that no block in use lies in.
   void trim() noexcept { store_.trim(); }
 
-  // Around a fork(), so that the child finds the pool in order: no thread is then inside it that
-  // the child does not have. Blocks: before_fork(), for a system call of another thread.
-  void before_fork() noexcept { store_.lock(); }
-  void after_fork() noexcept { store_.unlock(); }
+  // Large blocks that nobody needed of late go back, but for a little: call it every few seconds
+  // while may_grow_older(). Best on a thread that nobody waits for.
+  void grow_older() noexcept { store_.grow_older(); }
+  [[nodiscard]] bool may_grow_older() const noexcept { return store_.may_grow_older(); }
+  [[nodiscard]] bool has_much_idle() const noexcept { return store_.has_much_idle(); }
 
   [[nodiscard]] std::size_t budget_bytes() const noexcept { return store_.budget_bytes(); }
 
@@ -81,10 +86,8 @@ class BasicTensorPool {
   template <class T>
   using Atomic = typename Atom::template Atomic<T>;
 
-  static constexpr std::uint64_t kAge = 128;  // allocations: some tens of runs
-
-  BasicTensorPool(MemoryResource& resource, std::size_t budget_bytes)
-      : store_(resource, budget_bytes, lent_) {
+  BasicTensorPool(MemoryResource& resource, std::size_t budget_bytes, const Clock& clock)
+      : store_(resource, budget_bytes, lent_, clock) {
     lent_.add(0);
   }
   ~BasicTensorPool() = default;
@@ -93,10 +96,7 @@ class BasicTensorPool {
     SlotT* const slot = store_.take(bytes, shortage);
     if (slot == nullptr) return {};
     lent_.add(slot->size_bytes);
-    // A statistic, and what the pool's idea of time is made of.
-    const std::uint64_t count = allocations_.fetch_add(1, std::memory_order_relaxed);
-    if (count % kAge == kAge - 1) [[unlikely]]
-      store_.grow_older();
+    allocations_.fetch_add(1, std::memory_order_relaxed);  // a statistic
     slot->owner = this;
     slot->recycle = &BasicTensorPool::recycle;
     slot->refs.store(1, std::memory_order_relaxed);  // relaxed: nobody else knows the block yet

@@ -16,6 +16,7 @@ import onnx_models
 import pytest
 from conftest import check_balance
 from occupied import Held, one_at_a_time, rounds, until
+from programs import run_program
 
 X = np.ones((1, 32), np.float32)
 
@@ -57,6 +58,50 @@ def test_a_storm_leaves_all_the_room_there_was() -> None:
         assert len(futures) == room
         session.close(drain=False)
         check_balance(session)
+
+
+# A process of its own: what earlier tests freed would hide what this one keeps.
+HUGE = """
+import os, time
+import inferkit, numpy as np, onnx_models
+
+MEBIBYTES = SO_MANY
+page = os.sysconf("SC_PAGESIZE")
+
+def resident():
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * page >> 20
+
+def comes_down():
+    give_up = time.monotonic() + 60
+    start = time.monotonic()
+    while resident() - base > 64 and time.monotonic() < give_up:
+        time.sleep(0.05)
+    print("%d MiB left after %.1f s" % (resident() - base, time.monotonic() - start))
+    assert resident() - base <= 64
+
+model = onnx_models.identity("float32", ("batch", "width"))
+with inferkit.Session(model, max_pending_bytes=4 << 30) as session:
+    for _ in range(50):
+        session.run(np.zeros((1, 10), np.float32))
+    base = resident()
+    huge = np.ones((1, MEBIBYTES << 18), np.float32)
+    answer = session.run(huge)
+    assert resident() - base > MEBIBYTES
+    del huge, answer
+    comes_down()
+    answer = session.submit(np.ones((1, MEBIBYTES << 18), np.float32)).result()
+    time.sleep(4)  # a result that its caller keeps for a while
+    del answer
+    comes_down()
+"""
+
+
+def test_memory_is_back_soon_after_one_huge_request() -> None:
+    mebibytes = 1024 if os.environ.get("INFERKIT_FULL_STRESS") else 256
+    code, out, errors = run_program(HUGE.replace("SO_MANY", str(mebibytes)))
+    assert (code, errors) == (0, ""), out
+    print(out)
 
 
 def test_threads_that_ask_once_and_go() -> None:

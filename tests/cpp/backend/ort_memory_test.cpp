@@ -3,7 +3,6 @@
 #include <doctest/doctest.h>
 
 #include <array>
-#include <cstdio>
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,13 +13,6 @@
 #include "support/onnx_bytes.h"
 #include "support/ort_for_tests.h"
 #include "support/thrown.h"
-
-#if defined(__linux__) && defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && \
-    !defined(__SANITIZE_THREAD__)
-#define INFERKIT_CAN_MEASURE_MEMORY 1
-#include <malloc.h>
-#include <unistd.h>
-#endif
 
 namespace inferkit {
 namespace {
@@ -107,36 +99,6 @@ TEST_CASE("an env that refuses the pool is told of") {
   CHECK_FALSE(memory.serves());
   CHECK(says(memory.refusal(), "failed to register an allocator: "));
 }
-
-#if defined(INFERKIT_CAN_MEASURE_MEMORY)
-double resident_mib() {
-  malloc_trim(0);
-  long pages = 0;
-  long resident = 0;
-  std::FILE* const file = std::fopen("/proc/self/statm", "r");
-  REQUIRE(file != nullptr);
-  const int read = std::fscanf(file, "%ld %ld", &pages, &resident);
-  std::fclose(file);
-  REQUIRE(read == 2);
-  return static_cast<double>(resident) * static_cast<double>(sysconf(_SC_PAGESIZE)) / double{kMiB};
-}
-
-TEST_CASE("memory comes back after one huge run, and after a huge time") {
-  if (library_for_tests() == nullptr) return;
-  const auto backend = hungry_backend();
-  const auto run = [&](std::int64_t rows, int times) {
-    for (int i = 0; i < times; ++i) run_rows(*backend, rows);
-  };
-  run(1, 20);
-  const double base = resident_mib();
-  run(1024, 1);  // 64 MiB for one intermediate result
-  CHECK(resident_mib() - base < 40);
-  run(1024, 5);
-  CHECK(resident_mib() - base > 60);  // the control: a usual size is kept
-  run(1, 40);
-  CHECK(resident_mib() - base < 40);
-}
-#endif
 
 }  // namespace
 }  // namespace inferkit

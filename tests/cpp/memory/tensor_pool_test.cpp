@@ -9,6 +9,7 @@
 
 #include "base/failpoint.h"
 #include "testing/counting_resource.h"
+#include "testing/fake_clock.h"
 
 using namespace inferkit;
 using inferkit::testing::CountingResource;
@@ -217,18 +218,51 @@ TEST_CASE("tensor_pool: sizes that change all the time do not pile up") {
   CHECK(pool->stats().misses == misses);
 }
 
-TEST_CASE("tensor_pool: one huge block is not kept for ever, a usual one is") {
+TEST_CASE("tensor_pool: what nobody needed of late goes back, what is usual stays") {
   CountingResource resource;
-  const PoolRef pool = TensorPool::create(resource, 1024 * kMiB);
+  FakeClock clock;
+  const PoolRef pool = TensorPool::create(resource, 1024 * kMiB, clock);
+  (void)pool->allocate(100);
   (void)pool->allocate(200 * kMiB);
-  for (int i = 0; i < 400; ++i) (void)pool->allocate(100);
-  CHECK(resource.bytes_held() == 64 * kKiB);
-  for (int i = 0; i < 1'000; ++i) {
-    (void)pool->allocate(100);
-    if (i % 100 == 0) (void)pool->allocate(20 * kMiB);
+  CHECK(pool->may_grow_older());
+  CHECK(pool->has_much_idle());
+  pool->grow_older();
+  CHECK(resource.bytes_held() > 200 * kMiB);  // it was needed just now
+  for (int i = 0; i < 3; ++i) {
+    clock.advance(RecentPeak<StdAtom>::kWindow);
+    pool->grow_older();
   }
-  CHECK(resource.bytes_held() > 20 * kMiB);
-  CHECK(pool->stats().misses <= 4);
+  CHECK(resource.bytes_held() == 0);
+  CHECK_FALSE(pool->may_grow_older());
+
+  // Asked for within each window, and a little for ever.
+  for (int i = 0; i < 20; ++i) {
+    (void)pool->allocate(100 * kMiB);
+    clock.advance(RecentPeak<StdAtom>::kWindow);
+    pool->grow_older();
+  }
+  CHECK(pool->stats().misses == 3);
+  pool->trim();
+  (void)pool->allocate(20 * kMiB);
+  clock.advance(3600 * kSecond);
+  for (int i = 0; i < 3; ++i) pool->grow_older();
+  CHECK(resource.bytes_held() == 20 * kMiB);
+}
+
+TEST_CASE("tensor_pool: what is lent is no reason to keep what idles, but for as much again") {
+  CountingResource resource;
+  FakeClock clock;
+  const PoolRef pool = TensorPool::create(resource, 1024 * kMiB, clock);
+  const BlockRef lent = pool->allocate(30 * kMiB);
+  (void)pool->allocate(48 * kMiB);
+  (void)pool->allocate(200 * kMiB);
+  for (int i = 0; i < 3; ++i) {
+    clock.advance(RecentPeak<StdAtom>::kWindow);
+    pool->grow_older();
+  }
+  CHECK(resource.bytes_held() == 30 * kMiB);
+  CHECK(pool->may_grow_older());
+  CHECK_FALSE(pool->has_much_idle());
 }
 
 TEST_CASE("tensor_pool: blocks outlive the handle, the last one frees everything") {

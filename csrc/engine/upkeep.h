@@ -1,0 +1,35 @@
+// What an engine sees to now and then, request or not.
+#pragma once
+
+#include "base/clock.h"
+#include "memory/recent_peak.h"
+#include "memory/tensor_pool.h"
+
+namespace inferkit {
+
+// Memory that nobody needs any more goes back to the system some seconds after the last who did.
+// Threads: wanted() by any; run() by the keeper. Owns: nothing. Blocks: run(), as the system does.
+class Upkeep {
+ public:
+  // Longer than the window, or a look that comes a moment early would find it not yet over.
+  static constexpr DurationNs kEvery = RecentPeak<StdAtom>::kWindow + kSecond / 2;
+
+  // `runs`: where the model computes; may be null.
+  Upkeep(TensorPool& own, TensorPool* runs) noexcept : own_(own), runs_(runs) {}
+
+  // Of the pool where models compute only what idles counts: what it lends are weights.
+  [[nodiscard]] bool wanted() const noexcept {
+    return own_.may_grow_older() || (runs_ != nullptr && runs_->has_much_idle());
+  }
+
+  void run() noexcept {
+    own_.grow_older();
+    if (runs_ != nullptr) runs_->grow_older();
+  }
+
+ private:
+  TensorPool& own_;
+  TensorPool* const runs_;
+};
+
+}  // namespace inferkit
