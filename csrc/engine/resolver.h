@@ -56,6 +56,7 @@ class Resolver {
 
   // Takes a queued request out of the queue side's hands, whatever its state: for a tombstone.
   void bury(Record* request) noexcept {
+    request->parts.reset();  // with all that its first parts gave
     give_credits(request);
     slab.release(request);
   }
@@ -63,7 +64,6 @@ class Resolver {
   // A request that ended while its batch ran, and would have run again.
   void bury_after_run(Record* request) noexcept {
     request->payload = {};
-    request->parts.reset();
     bury(request);
   }
 

@@ -6,23 +6,10 @@
 
 namespace inferkit {
 
-// Threads: any. Never destroyed: threads may fork while the process ends.
+// Threads: any.
 struct ForkMutexList {
   std::mutex mutex;
   ForkMutex* first = nullptr;
-
-  static ForkMutexList& of_process() {
-    static ForkMutexList& list = *[] {
-      auto* const made = new ForkMutexList;
-#if defined(__unix__) || defined(__APPLE__)
-      // Fails without memory only; then a fork is as dangerous as with any other mutex.
-      static_cast<void>(pthread_atfork([] { of_process().hold(); }, [] { of_process().let_go(); },
-                                       [] { of_process().let_go(); }));
-#endif
-      return made;
-    }();
-    return list;
-  }
 
   void add(ForkMutex& one) {
     const std::lock_guard lock(mutex);
@@ -48,7 +35,20 @@ struct ForkMutexList {
   }
 };
 
-ForkMutex::ForkMutex() { ForkMutexList::of_process().add(*this); }
-ForkMutex::~ForkMutex() { ForkMutexList::of_process().remove(*this); }
+namespace {
+
+constinit ForkMutexList of_process;
+
+#if defined(__unix__) || defined(__APPLE__)
+// As the library is loaded: done later it would take a lock, which a fork could copy locked. Fails
+// without memory only; then a fork is as dangerous as with any other mutex.
+[[maybe_unused]] const int watching = pthread_atfork(
+    [] { of_process.hold(); }, [] { of_process.let_go(); }, [] { of_process.let_go(); });
+#endif
+
+}  // namespace
+
+ForkMutex::ForkMutex() { of_process.add(*this); }
+ForkMutex::~ForkMutex() { of_process.remove(*this); }
 
 }  // namespace inferkit

@@ -107,8 +107,10 @@ TEST_CASE("warm-up: so is one that loses rows when they repeat") {
 
 TEST_CASE("warm-up: a model that will not run on rare values is batched all the same") {
   const Findings findings = look_at(row_wise_signature(2), [](Inputs inputs, Outputs outputs) {
-    if (std::abs(floats(inputs[0])[2]) > 1) throw Error(ErrorCode::backend, "too large");
-    if (std::isnan(floats(inputs[0])[4])) throw Error(ErrorCode::backend, "no number");
+    const float* second = floats(inputs[0]) + 2;
+    if (inputs[0].shape[0] > 1 && std::abs(*second) > 1) {
+      throw Error(ErrorCode::backend, "too large");
+    }
     kTwice(inputs, outputs);
   });
   CHECK(findings.signature.batched);
