@@ -1,14 +1,12 @@
 #include "memory/host_resource.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cstdint>
 
 namespace inferkit {
 namespace {
-
-// Of x86-64, and of aarch64 with pages of 4 KiB.
-constexpr std::size_t kHugePageBytes = std::size_t{2} << 20;
 
 class HostResource final : public MemoryResource {
  public:
@@ -32,12 +30,13 @@ class HostResource final : public MemoryResource {
   // Begins where a huge page can begin: the advice counts for whole ones only. Advice it is: a
   // first touch costs a seventh, and a model's run a few per cent less, where the system grants it.
   static std::byte* map_huge(std::size_t bytes) noexcept {
+    const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
     std::byte* const wide = map(bytes + kHugePageBytes);
     if (wide == nullptr) return map(bytes);  // the address space may be limited
-    const std::size_t skip = -reinterpret_cast<std::uintptr_t>(wide) % kHugePageBytes;
-    if (skip != 0) munmap(wide, skip);
-    std::byte* const data = wide + skip;
-    munmap(data + bytes, kHugePageBytes - skip);
+    const HugeCut cut = cut_to_huge(reinterpret_cast<std::uintptr_t>(wide), bytes, page);
+    if (cut.before != 0) munmap(wide, cut.before);
+    std::byte* const data = wide + cut.before;
+    munmap(data + cut.kept, cut.behind);
     madvise(data, bytes, MADV_HUGEPAGE);
     return data;
   }
