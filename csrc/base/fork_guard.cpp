@@ -42,13 +42,15 @@ Word* wiped_page() noexcept {
   return word;
 }
 
-Word& handled() noexcept {
-  static const int registered = pthread_atfork(nullptr, nullptr, [] {
-    handled_word.store(0, std::memory_order_relaxed);  // relaxed: a child has one thread
-  });
-  (void)registered;
-  return handled_word;
+// The page too: qemu's user mode takes the advice to wipe it and does nothing.
+void clear_words() noexcept {
+  handled_word.store(0, std::memory_order_relaxed);  // relaxed: a child has one thread
+  Word* const word = page.load(std::memory_order_relaxed);
+  if (word != nullptr) word->store(0, std::memory_order_relaxed);
 }
+
+// As the library is loaded: later it would take a lock, which a fork could copy locked.
+[[maybe_unused]] const int watching = pthread_atfork(nullptr, nullptr, clear_words);
 
 std::uint32_t generation_of(Word& word) noexcept {
   // relaxed throughout: equality is all that counts, nothing is published through the word.
@@ -60,7 +62,7 @@ std::uint32_t generation_of(Word& word) noexcept {
 
 Word& word_for(ForkDetection how) noexcept {
   Word* const word = how == ForkDetection::wiped_page ? wiped_page() : nullptr;
-  return word != nullptr ? *word : handled();
+  return word != nullptr ? *word : handled_word;
 }
 
 }  // namespace

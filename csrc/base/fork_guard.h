@@ -7,7 +7,7 @@
 namespace inferkit {
 
 // How a child gets to know. The page is exact even for a bare clone(); the handler is for systems
-// without MADV_WIPEONFORK and sees fork() only.
+// without MADV_WIPEONFORK, or that only claim to have it, and sees fork() only.
 enum class ForkDetection : std::uint8_t { wiped_page, atfork_handler };
 
 // Remembers the process it was made in. A child can make guards of its own.
