@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.python import closed_loop, ideal, import_time, lone_call, memory, micro
+from benchmarks.python import closed_loop, denormals, ideal, import_time, lone_call, memory, micro
 from benchmarks.record import Record
 from benchmarks.settings import QUICK, Settings
 
@@ -14,6 +14,7 @@ BENCHMARKS: dict[str, Callable[[Settings], Record]] = {
     "import_time": import_time.run,
     "lone_call": lone_call.run,
     "memory": memory.run,
+    "denormals": denormals.run,
     "micro": micro.run,
     "ideal": ideal.run,
     "closed_loop": closed_loop.run,

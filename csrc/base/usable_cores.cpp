@@ -60,9 +60,12 @@ unsigned tightest(std::string root, std::string group, unsigned (*quota_of)(cons
   return least;
 }
 
+}  // namespace
+
 // Lines of /proc/self/cgroup are "id:controllers:/path"; version 2 leaves the controllers empty.
-unsigned cores_of_quota() {
-  std::ifstream groups("/proc/self/cgroup");
+unsigned cores_of_quota(const std::string& root) {
+  const std::string mounted = root + "/sys/fs/cgroup";
+  std::ifstream groups(root + "/proc/self/cgroup");
   std::string line;
   unsigned least = 0;
   while (std::getline(groups, line)) {
@@ -72,21 +75,19 @@ unsigned cores_of_quota() {
     std::getline(parts, controllers, ':');
     std::getline(parts, group);
     unsigned limit = 0;
-    if (controllers.empty()) limit = tightest("/sys/fs/cgroup", group, quota_of_v2);
+    if (controllers.empty()) limit = tightest(mounted, group, quota_of_v2);
     if (("," + controllers + ",").find(",cpu,") != std::string::npos) {
-      limit = tightest("/sys/fs/cgroup/" + controllers, group, quota_of_v1);
+      limit = tightest(mounted + "/" + controllers, group, quota_of_v1);
     }
     if (limit != 0 && (least == 0 || limit < least)) least = limit;
   }
   return least;
 }
 
-}  // namespace
-
 unsigned usable_cores() noexcept {
   unsigned quota = 0;
   try {
-    quota = cores_of_quota();
+    quota = cores_of_quota("");
   } catch (const std::exception&) {
     quota = 0;  // an unreadable limit is no limit
   }
@@ -95,6 +96,8 @@ unsigned usable_cores() noexcept {
 }
 
 #else
+
+unsigned cores_of_quota(const std::string&) { return 0; }
 
 unsigned usable_cores() noexcept { return std::max(1U, std::thread::hardware_concurrency()); }
 
