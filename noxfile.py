@@ -1,4 +1,7 @@
-"""One command each: nox -s lint | test | cpp | tsan | asan | aarch64 | explore | bench | docs."""
+"""One command each: nox -s NAME.
+
+lint | test | cpp | tsan | asan | aarch64 | explore | storm | mutate | coverage | bench | docs
+"""
 
 import os
 import platform
@@ -261,6 +264,18 @@ def explore(session: nox.Session) -> None:
 
 
 @nox.session
+def storm(session: nox.Session) -> None:
+    """A hundred million requests, or as many as follow `--`, with every failpoint firing.
+
+    INFERKIT_STRESS_SEED makes one again.
+    """
+    prefix = ("env", f"INFERKIT_STORM={session.posargs[0] if session.posargs else 100_000_000}")
+    only = ("-tc=engine: a storm*",)
+    flags = ("CMAKE_BUILD_TYPE=RelWithDebInfo",)  # -O2
+    cpp_tests(session, BUILD / "storm", *flags, prefix=prefix, suffix=only)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """The benchmarks: python -m benchmarks, with what follows `--`."""
     build_and_install(session, "bench")
@@ -275,5 +290,4 @@ def docs(session: nox.Session) -> None:
 
 
 if __name__ == "__main__":
-    sessions = "lint | test | cpp | tsan | asan | aarch64 | explore | bench | docs"
-    sys.exit(f"run me with nox: nox -s {sessions}")
+    sys.exit(f"run me with nox. {__doc__}")
