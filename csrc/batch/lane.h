@@ -46,6 +46,20 @@ class Lane {
     insert(request, order_of(request->priority, now, kNever, sequence));
   }
 
+  // Those at the front whose deadline comes before a run begun now would end go behind all others:
+  // a run for them would be in vain, and under load nothing but such runs might be made. They still
+  // run where nothing else is to do.
+  void put_hopeless_behind(std::uint32_t batch_rows, TimeNs now) {
+    while (!entries_.empty() && entries_.front().order.deadline != kNever) {
+      Entry& last = entries_.back();
+      const TimeNs ends = now + latency.mean(std::min(rows_, batch_rows));
+      if (entries_.front().order.deadline >= ends || entries_.front().order.rank == kBehind) return;
+      std::pop_heap(entries_.begin(), entries_.end(), later);
+      last.order.rank = kBehind;
+      std::push_heap(entries_.begin(), entries_.end(), later);
+    }
+  }
+
   // A batch that failed comes back as smaller groups, which run as they are and as if they came
   // now: other lanes run in between. In this lane every second batch is one of them all the same,
   // for mates of a bad request must not wait for the whole line once more.
@@ -165,6 +179,7 @@ class Lane {
 
  private:
   static constexpr DurationNs kCeilingLasts = 60 * kSecond;
+  static constexpr std::int64_t kBehind = INT64_MAX;  // a rank
 
   struct Entry {
     Order order;

@@ -111,6 +111,8 @@ template <class Atom>
 void Scheduler<Atom>::dispatch(const Role<Atom>& role, TimeNs now, int& mine, Wakes& wakes) {
   wait_until_ = kNever;
   wakes.hint = false;
+  if (known_free_ == 0) return;
+  lanes_.for_each([&](Lane<Atom>& lane) { lane.put_hopeless_behind(limits_.preferred_rows, now); });
   while (known_free_ != 0) {
     const auto free = static_cast<std::uint32_t>(__builtin_popcount(known_free_));
     const Decision decision = decide(lanes_.states(limits_.max_delay > 0, now), limits_, free, now);

@@ -49,6 +49,24 @@ TEST_CASE("lane: highest priority, then earliest deadline, then first come") {
   CHECK(lane.empty());
 }
 
+TEST_CASE("lane: whom no run serves in time goes behind the others, and does run after them") {
+  Records records;
+  TestLane lane(*records.make());
+  Record* hopeless = records.make({.priority = 5, .deadline = 1'099});
+  Record* worse = records.make({.deadline = 1'050});
+  Record* just = records.make({.deadline = 1'100});
+  Record* plain = records.make();
+  std::uint64_t sequence = 0;
+  for (Record* record : {hopeless, worse, just, plain}) lane.push(record, sequence++);
+  lane.put_hopeless_behind(1, 1'000);  // nothing is known of its runs
+  CHECK(lane.state(false, 0).head == order_of(5, 0, 1'099, 0));
+  lane.latency.record(1, 100);
+  lane.put_hopeless_behind(1, 1'000);
+  lane.put_hopeless_behind(1, 1'000);
+  CHECK(lane.earliest_deadline() == 1'050);  // they expire when they would have
+  CHECK(pop_all(lane) == std::vector<Record*>{just, plain, worse, hopeless});
+}
+
 TEST_CASE("lane: the load is the most rows queued and running of late, and fades") {
   Records records;
   TestLane lane(*records.make());
