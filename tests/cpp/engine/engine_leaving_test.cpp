@@ -1,13 +1,20 @@
 // Requests whose callers go before the answer comes: deadlines, cancelling, abandoning.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <atomic>
+#include <memory>
 #include <optional>
+#include <span>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/failpoint.h"
 #include "engine/engine.h"
 #include "support/engine_rig.h"
+#include "support/function_backend.h"
+#include "support/patience.h"
 #include "support/thrown.h"
 
 using namespace inferkit;
@@ -69,6 +76,43 @@ TEST_CASE("engine: a deadline that passes in a run frees the caller; the run goe
   CHECK(stats.expired == 1);
   CHECK(stats.pool.blocks_in_use == 0);
   CHECK(rig.box.take_ready() == nullptr);
+}
+
+TEST_CASE("engine: a run whose callers have gone reads their inputs to its end") {
+  FakeClock clock;
+  std::atomic<std::uint32_t> begun{0};
+  std::atomic<std::uint32_t> goes_on{0};
+  std::atomic<std::uint32_t> changed{0};
+  const auto model = [&](std::span<const TensorView> inputs, std::span<OutputSlot> outputs) {
+    place(outputs[0], inputs[0].shape);
+    const std::vector<float> before = read<float>(inputs[0]);
+    step(begun);
+    static_cast<void>(reaches(goes_on, 1));
+    if (read<float>(inputs[0]) != before) ++changed;
+    std::copy(before.begin(), before.end(), reinterpret_cast<float*>(outputs[0].view.data));
+  };
+  Signature signature = signature_of({spec_of("x", DType::float32, {-1, 1})},
+                                     {spec_of("y", DType::float32, {-1, 1})});
+  const auto engine = Engine::open(std::make_unique<FunctionBackend>(std::move(signature), model),
+                                   bare_options(), 0, clock);
+  Mailbox box;
+  const auto submit = [&](float value, const Call& call) {
+    Call mine = call;
+    mine.sink = &box;
+    const TensorView view{DType::float32, shape_of({1, 1}), reinterpret_cast<std::byte*>(&value)};
+    engine->submit(engine->admit({&view, 1}, mine, IfFull::fail));
+  };
+  submit(1, with_deadline(clock.now() + kMillisecond));
+  CHECK(reaches(begun, 1));
+  clock.advance(kMillisecond);
+  check_expired(collect(*engine, box.take()));
+  // As many as could be given the block that the run reads, if anybody had given it back.
+  for (int i = 0; i < 200; ++i) submit(2, {});
+  step(goes_on);
+  for (int i = 0; i < 200; ++i) CHECK(collect(*engine, box.take()).values == std::vector<float>{2});
+  CHECK(changed == 0);
+  engine->close(true, kNever);
+  Rig::check_ledger(*engine);
 }
 
 TEST_CASE("engine: several deadlines pass in one run, each at its time") {
