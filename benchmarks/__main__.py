@@ -6,7 +6,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.python import closed_loop, denormals, ideal, import_time, lone_call, memory, micro
+from benchmarks.python import (
+    closed_loop,
+    deadlines,
+    denormals,
+    ideal,
+    import_time,
+    lone_call,
+    memory,
+    micro,
+)
 from benchmarks.record import Record
 from benchmarks.settings import QUICK, Settings
 
@@ -18,6 +27,7 @@ BENCHMARKS: dict[str, Callable[[Settings], Record]] = {
     "micro": micro.run,
     "ideal": ideal.run,
     "closed_loop": closed_loop.run,
+    "deadlines": deadlines.run,
 }
 
 
