@@ -96,20 +96,21 @@ def _tell(record: Record, kernel_s: float, ours: Released, control: Released) ->
 
 # ---- a session without a free instance ------------------------------------------------------
 @contextmanager
-def occupied(kernel_s: float) -> Iterator[Any]:
+def occupied(kernel_s: float, max_pending: int = 1024) -> Iterator[Any]:
     """Every instance computes for ``kernel_s`` seconds, again and again; nobody else gets in."""
     import inferkit
 
     instances = min(2, machine.cores())
     model = onnx_models.slow_on_demand()
-    with inferkit.Session(model, instances=instances, max_batch_size=1, warmup=False) as session:
+    options = {"instances": instances, "max_pending": max_pending, "warmup": False}
+    with inferkit.Session(model, max_batch_size=1, **options) as session:
         began = time.perf_counter()
         session.run(_rounds(20_000))
         each = _rounds(int(20_000 * kernel_s / (time.perf_counter() - began)))
         on = True
 
         def again(_: object) -> None:
-            with suppress(inferkit.SessionClosedError):
+            with suppress(inferkit.SessionClosedError, inferkit.QueueFullError):
                 if on:
                     session.submit(each, priority=1_000_000).add_done_callback(again)
 

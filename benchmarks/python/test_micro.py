@@ -4,11 +4,14 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 from benchmarks import models
 from benchmarks.models import Model
 from benchmarks.peers.direct import Direct
+from benchmarks.python.deadlines import occupied
+from tests.python import onnx_models
 
 
 @pytest.fixture(scope="module", params=["a", "b"])
@@ -81,3 +84,50 @@ def test_map_64(benchmark: Any, model: Model, session: Any) -> None:
 def test_stats(benchmark: Any, session: Any) -> None:
     """``Session.stats``, which monitoring calls often."""
     assert benchmark(session.stats).in_flight == 0
+
+
+# ---- what an error costs: the exception caught, too -----------------------------------------
+def _raised(call: Any, kind: type[Exception]) -> Any:
+    def attempt() -> bool:
+        try:
+            call()
+        except kind:
+            return True
+        return False
+
+    return attempt
+
+
+@pytest.mark.benchmark(group="error")
+def test_a_wrong_feed(benchmark: Any, model: Model, session: Any) -> None:
+    """Refused by its shape, at the door."""
+    wrong = {"x": model.rows[0][:, :3]}
+    assert benchmark(_raised(lambda: session.run(wrong), ValueError))
+
+
+@pytest.mark.benchmark(group="error")
+def test_no_time_left(benchmark: Any, model: Model, session: Any) -> None:
+    """``run`` whose deadline has passed when it is asked."""
+    feeds = {"x": model.rows[0]}
+    assert benchmark(_raised(lambda: session.run(feeds, timeout=0), TimeoutError))
+
+
+@pytest.mark.benchmark(group="error")
+def test_a_full_queue(benchmark: Any) -> None:
+    """``submit`` while every instance computes and the queue holds all it may."""
+    inferkit = pytest.importorskip("inferkit")
+    feeds = {"x": np.zeros((1, 1), np.float32)}
+    with occupied(0.5, max_pending=16) as busy:
+        refused = _raised(lambda: busy.submit(feeds), inferkit.QueueFullError)
+        while not refused():
+            pass
+        benchmark(refused)
+
+
+@pytest.mark.benchmark(group="error")
+def test_a_run_that_fails(benchmark: Any) -> None:
+    """``run`` with a value that the model refuses."""
+    inferkit = pytest.importorskip("inferkit")
+    ids = {"ids": np.array([1 << 40])}
+    with inferkit.Session(onnx_models.gather()) as opened:
+        assert benchmark(_raised(lambda: opened.run(ids), inferkit.InferkitError))
