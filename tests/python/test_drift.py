@@ -19,6 +19,7 @@ from occupied import Held, one_at_a_time, rounds, until
 from programs import run_program
 
 X = np.ones((1, 32), np.float32)
+THREADS = 100_000 if os.environ.get("INFERKIT_FULL_STRESS") == "1" else 1_500
 
 every_loop = pytest.mark.parametrize("kind", sorted(loops.KINDS))
 
@@ -104,6 +105,7 @@ def test_memory_is_back_soon_after_one_huge_request() -> None:
     print(out)
 
 
+@pytest.mark.timeout(1_800)
 def test_threads_that_ask_once_and_go() -> None:
     def facts() -> list[int]:
         gc.collect()
@@ -138,7 +140,7 @@ def test_threads_that_ask_once_and_go() -> None:
     with inferkit.Session(onnx_models.mlp_a(), instances=1) as session:
         come_and_go(300)
         before = facts()
-        come_and_go(1_500)
+        come_and_go(THREADS)
         grown = [now - then for now, then in zip(facts(), before, strict=True)]
         assert max(grown) <= 1, grown
         check_balance(session)

@@ -36,7 +36,7 @@ inline std::map<std::string, failpoint::Plan> plans(std::uint64_t seed, double r
   };
   return {{"engine.start_thread", plan(no_thread, 0.2)}, {"engine.closing", plan(dawdle, 0.9)},
           {"engine.joining", plan(dawdle, 0.9)},         {"engine.runner_looks", rare(dawdle, 0.1)},
-          {"executor.run", rare(no_memory, 0.02)},       {"resolver.won", rare(dawdle, 0.05)},
+          {"executor.run", rare(no_memory, 0.02)},       {"resolver.won", rare(dawdle, 0.1)},
           {"scheduler.let_go", rare(dawdle, 0.01)},      {"scheduler.taken_in", rare(dawdle, 0.01)},
           {"tensor_pool.carve", plan({}, 0.3)}};
 }
