@@ -180,7 +180,15 @@ class Scheduler {
   [[nodiscard]] bool is_mine(const Role<Atom>& role, const Batch<Atom>& batch) const noexcept;
   void hand_over(std::uint32_t lease, DurationNs predicted, TimeNs now, Wakes& wakes) noexcept;
   void set_alarm(TimeNs now, Wakes& wakes) noexcept;
-  [[nodiscard]] TimeNs next_upkeep(TimeNs now) noexcept;
+  [[nodiscard]] TimeNs next_upkeep(TimeNs now) noexcept {
+    // Always when nothing runs: it may be the last look for long.
+    const bool looks = now >= upkeep_look_ || known_free_ == all_leases();
+    if (upkeep_ == nullptr || !looks) return upkeep_at_;
+    upkeep_look_ = now + Upkeep::kEvery;
+    if (!upkeep_->wanted()) return upkeep_at_ = kNever;
+    if (upkeep_at_ <= now || upkeep_at_ == kNever) upkeep_at_ = now + Upkeep::kEvery;
+    return upkeep_at_;
+  }
   void arm_keeper(TimeNs at, Wakes& wakes) noexcept;
   void become_teller(Wakes& wakes) noexcept;
   void send(Wakes& wakes) noexcept;

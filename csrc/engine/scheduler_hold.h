@@ -258,16 +258,6 @@ void Scheduler<Atom>::set_alarm(TimeNs now, Wakes& wakes) noexcept {
 }
 
 template <class Atom>
-TimeNs Scheduler<Atom>::next_upkeep(TimeNs now) noexcept {
-  // Always when nothing runs: it may be the last look for long.
-  if (upkeep_ == nullptr || (now < upkeep_look_ && known_free_ != all_leases())) return upkeep_at_;
-  upkeep_look_ = now + Upkeep::kEvery;
-  if (!upkeep_->wanted()) return upkeep_at_ = kNever;
-  if (upkeep_at_ <= now || upkeep_at_ == kNever) upkeep_at_ = now + Upkeep::kEvery;
-  return upkeep_at_;
-}
-
-template <class Atom>
 void Scheduler<Atom>::arm_keeper(TimeNs at, Wakes& wakes) noexcept {
   alarm_ = at;
   wakes.keeper |= keeper_.arm(at);
