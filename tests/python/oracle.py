@@ -136,6 +136,12 @@ class Oracle:
             for ask in list(self.pending.values()):
                 self.end(ask, "closed")
 
+    def note_stopped(self, failed: int) -> None:
+        """Time ran out for a close: the run that it met, if it met one, failed."""
+        stopped = failed - self.counts["failed"]
+        assert stopped in (0, 1)
+        self.counts.update(failed=stopped, closed=-stopped)
+
     def ledger(self) -> dict[str, int]:
         """What ``stats()`` must say of it."""
         counted = {name: self.counts[name] for name in ("accepted", "rejected", *ENDS)}

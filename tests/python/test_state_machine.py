@@ -230,12 +230,8 @@ class Machine(RuleBasedStateMachine):
             self.holder = None
             self.settle()
         assert self.desk.outcome(closing) is None
-        if not drains and how == (True, SOON):
-            # Stopped within a part the holder has failed, between two of them it was closed; either
-            # way it is told the latter.
-            stopped = self.session.stats().failed - self.oracle.counts["failed"]
-            assert stopped in (0, 1)
-            self.oracle.counts.update(failed=stopped, closed=-stopped)
+        if how[1] is not None and not drains:
+            self.oracle.note_stopped(self.session.stats().failed)
         self.session.close()
 
     @precondition(lambda self: self.kept)
