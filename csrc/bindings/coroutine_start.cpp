@@ -15,7 +15,11 @@ namespace {
 // False with an exception set, or when there is no room now.
 bool admit_if_there_is_room(RunCoroutine* coroutine, Feeds& feeds) {
   LoopPort* port = coroutine->port;
-  if (port->has_waiters()) return false;  // they were first
+  if (port->has_waiters()) {  // they were first
+    // Not yet at the engine's door, which would say so: bad input has its error before it waits.
+    static_cast<void>(feeds.check_shapes(coroutine->session));
+    return false;
+  }
   const auto admit = [&] {
     return feeds.admit(coroutine->session, coroutine->call, port, coroutine, IfFull::announce);
   };

@@ -162,7 +162,6 @@ bool Feeds::collect(SessionObject* session, PyObject* feeds) {
   return true;
 }
 
-// Refuses by shape what would be too large to copy; admit() checks everything again.
 bool Feeds::check_shapes(SessionObject* session) {
   const EngineOptions& options = session->engine->options();
   try {
@@ -192,6 +191,7 @@ bool Feeds::read(SessionObject* session, PyObject* feeds) {
     bytes_ += static_cast<std::size_t>(PyArray_NBYTES(array_of(arrays()[i].get())));
   }
   if (plain && final) return true;
+  // What would be too large to copy is refused by its shape.
   return (plain || check_shapes(session)) && settle(facts);
 }
 

@@ -29,6 +29,9 @@ class Feeds {
   // False with InvalidInputError (or what the caller's own objects raised, as its cause) set.
   [[nodiscard]] bool read(SessionObject* session, PyObject* feeds);
 
+  // Whether admit() would take the shapes; it looks itself. False with InvalidInputError set.
+  [[nodiscard]] bool check_shapes(SessionObject* session);
+
   // Copies what still is the caller's: it may be changed while the request waits for room. False
   // with an exception set.
   [[nodiscard]] bool keep();
@@ -40,7 +43,6 @@ class Feeds {
 
  private:
   [[nodiscard]] bool collect(SessionObject* session, PyObject* feeds);
-  [[nodiscard]] bool check_shapes(SessionObject* session);
   [[nodiscard]] bool settle(const SessionFacts& facts);
 
   static constexpr std::size_t kInline = 4;  // models with more inputs pay an allocation

@@ -12,7 +12,7 @@ import numpy as np
 import onnx_models
 import pytest
 from conftest import check_balance
-from occupied import one_at_a_time, rounds, until
+from occupied import PATIENCE, one_at_a_time, rounds, until
 
 every_loop = pytest.mark.parametrize("kind", sorted(loops.KINDS))
 
@@ -170,6 +170,30 @@ def test_what_does_not_fit_at_all_is_no_reason_to_wait() -> None:
     model = onnx_models.identity(shape=("batch", 1024))
     with inferkit.Session(model, max_pending_bytes=4096) as session:
         asyncio.run(main(session))
+
+
+@every_loop
+def test_bad_input_is_refused_before_it_joins_the_line(kind: str) -> None:
+    wrong = [np.zeros(shape, np.float32) for shape in [(1, 2), (1,), ()]]
+    wrong.append(np.zeros((1 << 10, 1), np.float32))  # never fits
+
+    async def main(session: inferkit.Session) -> None:
+        calls = [session.run_async(rounds(0)) for _ in range(2)]
+        line = [asyncio.ensure_future(call) for call in calls]
+        await asyncio.sleep(0)
+        for feeds in wrong:
+            with pytest.raises(inferkit.InvalidInputError):
+                async with asyncio.timeout(PATIENCE):
+                    await session.run_async(feeds)
+        await session.aclose(drain=False, timeout=0)
+        answers = await asyncio.gather(*line, return_exceptions=True)
+        assert [type(each) for each in answers] == [inferkit.SessionClosedError] * 2
+
+    session = one_at_a_time(max_pending=1, max_pending_bytes=1 << 10, when_full="wait")
+    busy = session.submit(rounds(10**15))
+    loops.run_on(kind, main(session))
+    assert not busy.cancelled()
+    check_balance(session)
 
 
 def test_map_async_keeps_a_window() -> None:

@@ -202,8 +202,7 @@ class Machine(RuleBasedStateMachine):
         self.check_end(caller)
         self.until_accepted()
 
-    # Behind a line, run_async finds a wrong shape when its turn comes only.
-    @precondition(lambda self: not self.oracle.closing and not self.oracle.line)
+    @precondition(lambda self: not self.oracle.closing)
     @rule(kind=CALL["kind"], wrong=st.sampled_from(WRONG))
     def call_wrongly(self, kind: str, wrong: dict[str, Any]) -> None:
         with pytest.raises(inferkit.InvalidInputError):
