@@ -4,7 +4,6 @@
 
 #include "base/thread_setup.h"
 #include "base/usable_cores.h"
-#include "engine/door.h"
 #include "engine/engine_core.h"
 
 namespace inferkit {
@@ -72,7 +71,8 @@ EngineRequest* Engine::admit(std::span<const TensorView> inputs, const Call& cal
   }
   using Take = Credits<StdAtom>::Take;
   const bool announce = if_full == IfFull::announce;
-  const Take take = take_credits(resolver, core_->scheduler, plan.bytes, announce);
+  const Take take =
+      announce ? resolver.credits.take_or_announce(plan.bytes) : resolver.credits.take(plan.bytes);
   if (take == Take::full && announce) return nullptr;
   if (take == Take::closed) fail(ErrorCode::session_closed, "the session is closed");
   if (take == Take::full) {

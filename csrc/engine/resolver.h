@@ -42,7 +42,9 @@ class SinkWakes {
 };
 
 // The ends of a request. Whoever wins the CAS into a terminal state counts it (before anybody can
-// see the answer), tells the sink or the sleeper, and lets go of its own side last.
+// see the answer), tells the sink or the sleeper, and lets go of its own side last. Who wins it out
+// of queued also frees what the request held, input bytes and credits, before anybody is told: the
+// queue side keeps but the record, as a tombstone (docs/adr/0011). Else they go with its run.
 // Threads: any. Blocks: never. Owns: slab and credits.
 template <class Atom>
 class Resolver {
@@ -54,16 +56,15 @@ class Resolver {
         slab(max_pending + max_pending / 2 + 64),
         ledger(max_rows) {}
 
-  // Takes a queued request out of the queue side's hands, whatever its state: for a tombstone.
+  // The queue side lets go of a tombstone, and with it of what its first parts gave.
   void bury(Record* request) noexcept {
-    request->parts.reset();  // with all that its first parts gave
-    give_credits(request);
+    request->parts.reset();
     slab.release(request);
   }
 
   // A request that ended while its batch ran, and would have run again.
   void bury_after_run(Record* request) noexcept {
-    request->payload = {};
+    free_what_it_held(request);
     bury(request);
   }
 
@@ -71,7 +72,7 @@ class Resolver {
   // is a tombstone. Either way the queue side must bury() it afterwards.
   bool drop(Record* request, RequestState state, SinkWakes<Atom>& wakes) noexcept {
     if (!counted(state, [&] { return request->move(RequestState::queued, state); })) return false;
-    request->payload = {};
+    free_what_it_held(request);
     tell(request, wakes);
     return true;
   }
@@ -105,7 +106,7 @@ class Resolver {
       return false;
     };
     if (!counted(state, end)) return false;
-    if (was_queued) request->payload = {};
+    if (was_queued) free_what_it_held(request);
     return true;
   }
 
@@ -143,9 +144,6 @@ class Resolver {
     Atom::wake(request.wake_next->wait, 1);
   }
 
-  void give_credits(Record* request) noexcept {
-    if (credits.give(request->charged_bytes)) room_made();
-  }
   void room_made() noexcept {
     credits.wake_waiters();
     if (room_hook) room_hook();
@@ -169,6 +167,12 @@ class Resolver {
     if (move()) return true;
     counter.take_back();
     return false;
+  }
+
+  // Not its parts: in a tombstone the queue side still counts them.
+  void free_what_it_held(Record* request) noexcept {
+    request->payload = {};
+    if (credits.give(request->charged_bytes)) room_made();
   }
 
   void tell(Record* request, SinkWakes<Atom>& wakes) noexcept {
@@ -203,9 +207,8 @@ class Resolver {
     std::array<Record*, kWakeChains> chains{};
     std::size_t chain = 0;
     for (Record* request : members) {
-      request->payload = {};
       request->parts.reset();
-      give_credits(request);
+      free_what_it_held(request);
     }
     for (Record* request : members) {
       Sink<Atom>* sink = request->sink;

@@ -85,21 +85,10 @@ class Scheduler {
   // The keeper is to ring every Upkeep::kEvery while it is wanted. Before the first request.
   void watch(const Upkeep& upkeep) noexcept { upkeep_ = &upkeep; }
 
-  // A queued request was cancelled or expired by its owner: its tombstone still holds credits. Ring
-  // afterwards, once for each: the tombstone may be buried before this, even be in the inbox when
-  // the holder looks. seq_cst: with announced_wait() and Credits::has_waiters(). Either the ring's
-  // holder sees the waiter's announcement, or the waiter sees the tombstone.
-  void note_tombstone() noexcept { tombstones_.fetch_add(1, std::memory_order_seq_cst); }
-  // After credits were found full and a wait for them was announced: true when tombstones hold
-  // some, and the caller should ask_sweep(), ring and try again.
-  [[nodiscard]] bool announced_wait() const noexcept {
-    return tombstones_.load(std::memory_order_seq_cst) > 0;  // pairs with note_tombstone()
-  }
-  [[nodiscard]] bool has_tombstones() const noexcept {
-    return tombstones_.load(std::memory_order_relaxed) > 0;
-  }
-  // The next holder buries every tombstone, however few.
-  void ask_sweep() noexcept { sweep_asked_.store(true, std::memory_order_relaxed); }
+  // A queued request was cancelled or expired by its owner: its tombstone holds a record and a
+  // place in its lane. Ring afterwards, once for each: the tombstone may be buried before this,
+  // even be in the inbox when the holder looks. relaxed: a count that decides when a sweep pays.
+  void note_tombstone() noexcept { tombstones_.fetch_add(1, std::memory_order_relaxed); }
 
   // From now on whatever is queued is answered with `closed`. Ring afterwards.
   void begin_closing() noexcept { closing_.store(true, std::memory_order_seq_cst); }
@@ -212,7 +201,6 @@ class Scheduler {
   alignas(kCacheLineBytes) typename Atom::template Atomic<std::uint32_t> free_{0};
   // Noted less buried; below 0 while one is buried whose owner has not noted it yet.
   typename Atom::template Atomic<std::int32_t> tombstones_{0};
-  typename Atom::template Atomic<bool> sweep_asked_{false};
   typename Atom::template Atomic<bool> closing_{false};
   typename Atom::template Atomic<std::uint32_t> closer_epoch_{Atom::counts_from()};
   // Threads that ended requests and still have to wake their sinks.

@@ -65,14 +65,9 @@ template <class Atom>
 void Scheduler<Atom>::tidy(TimeNs now, Wakes& wakes) {
   // relaxed: who begins to close rings afterwards, and the ring carries the order.
   const bool closing = closing_.load(std::memory_order_relaxed);
+  // relaxed: see note_tombstone().
   const std::int32_t tombstones = tombstones_.load(std::memory_order_relaxed);
-  // relaxed: a hint; who asked rings afterwards, and the ring carries the order. Somebody who waits
-  // for room must not wait for a run that another gave up: see note_tombstone().
-  const bool sweep =
-      tombstones > 0 &&
-      (sweep_asked_.load(std::memory_order_relaxed) || resolver_.credits.has_waiters() ||
-       static_cast<std::size_t>(tombstones) * 4 > lanes_.requests());
-  if (sweep) sweep_asked_.store(false, std::memory_order_relaxed);
+  const bool sweep = tombstones > 0 && static_cast<std::size_t>(tombstones) * 4 > lanes_.requests();
   std::int32_t buried = 0;
   lanes_.for_each([&](Lane<Atom>& lane) {
     if (lane.empty() || !(closing || sweep || lane.earliest_deadline() <= now)) return;

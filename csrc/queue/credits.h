@@ -76,13 +76,6 @@ class Credits {
   [[nodiscard]] bool closed() const noexcept {
     return (word_.load(std::memory_order_relaxed) & kClosed) != 0;
   }
-  // Whether somebody announced that he waits and was not woken since.
-  [[nodiscard]] bool has_waiters() const noexcept {
-    // seq_cst: with the announcement in attempt(). Who makes room otherwise than by give() says so
-    // in a seq_cst write and looks here; who was refused looks for such room in a seq_cst read: one
-    // sees the other.
-    return (word_.load(std::memory_order_seq_cst) & kWaiting) != 0;
-  }
   // relaxed, here and below: for people.
   [[nodiscard]] std::uint32_t requests() const noexcept {
     const std::uint64_t word = word_.load(std::memory_order_relaxed);
@@ -100,11 +93,9 @@ class Credits {
 
   [[nodiscard]] Take attempt(std::uint64_t bytes, std::uint64_t mark_if_full) noexcept {
     const std::uint64_t want = steps(bytes);
-    // seq_cst, also on failure: who finds that another waits announces nothing himself, yet goes on
-    // to look for tombstones: see has_waiters(). An acquire would put that look after the other's
-    // announcement, but not so in the single order that has_waiters() counts on (C++20,
-    // [intro.races]: what synchronises with less than seq_cst does not *strongly* happen before).
-    std::uint64_t word = word_.load(std::memory_order_seq_cst);
+    // relaxed: a first guess. Who finds it full, and that another waits, leaves it at that: room
+    // made before his epoch() he would see, by its acquire, and what is made later ends his wait.
+    std::uint64_t word = word_.load(std::memory_order_relaxed);
     for (;;) {
       if ((word & kClosed) != 0) return Take::closed;
       const std::uint64_t requests = (word / kOneRequest) & kMaxRequests;
@@ -112,10 +103,9 @@ class Credits {
       const bool full = requests >= max_requests_ || used + want > max_steps_;
       const std::uint64_t next = full ? word | mark_if_full : word + kOneRequest + want;
       if (full && next == word) return Take::full;
-      // seq_cst: an announcement, see has_waiters(). Acquires too: pairs with give()'s release, the
-      // room was really vacated.
-      if (word_.compare_exchange_weak(word, next, std::memory_order_seq_cst,
-                                      std::memory_order_seq_cst)) {
+      // acquire: pairs with give()'s release, the room was really vacated.
+      if (word_.compare_exchange_weak(word, next, std::memory_order_acquire,
+                                      std::memory_order_relaxed)) {
         return full ? Take::full : Take::taken;
       }
     }

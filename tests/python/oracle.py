@@ -63,21 +63,11 @@ class Oracle:
         self.line: list[Ask] = []
         self.counts: Counter[str] = Counter()
         self.closing = False
-        self._unswept = 0  # so many at most hold their room after their end
 
     @property
     def full(self) -> bool:
         """Whether nobody is let in."""
         return len(self.pending) >= self.room
-
-    @property
-    def is_unswept(self) -> bool:
-        """Whether the room that is there may be known to those only who wait for it.
-
-        One that was cancelled or expired may keep its room until a thread sweeps the queue. Who
-        finds it full has that done, but if another thread is at the queue, only who waits sees it.
-        """
-        return not self.full and len(self.pending) + self._unswept >= self.room
 
     def verdict(self, when_full: str | None, late: bool) -> str:
         """What a call must meet now: "closed", "full", "no room in time", "line" or "accepted".
@@ -107,7 +97,6 @@ class Oracle:
         del self.pending[ask.number]
         ask.end = how
         self.counts[how] += 1
-        self._unswept += how in ("cancelled", "expired")
         while self.line and not self.full and not self.closing:
             self.accept(self.line.pop(0))
 
@@ -124,7 +113,6 @@ class Oracle:
         while self.pending:
             ask = next(iter(self.pending.values()))
             self.end(ask, "failed" if ask.bad else "answered")
-        self._unswept = 0
 
     def close(self, drain: bool) -> None:
         """No more are accepted, nor those in line; the others run, or end as closed."""

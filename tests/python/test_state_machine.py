@@ -161,9 +161,7 @@ class Machine(RuleBasedStateMachine):
         oracle, request = self.oracle, self.new_ask(ask[0], ask[1] == 3, ask[2])
         if self.holder is None and timeout == SOON:
             timeout = None
-        if oracle.is_unswept:
-            timeout, when_full = None, "wait"
-        elif oracle.full and timeout not in (SOON, 0.0) and kind != "run_async":
+        if oracle.full and timeout not in (SOON, 0.0) and kind != "run_async":
             when_full = "raise"  # nobody could tell when a thread has joined the line
         late = timeout in (SOON, 0.0)
         verdict = oracle.verdict(when_full, late)

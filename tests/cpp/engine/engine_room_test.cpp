@@ -6,6 +6,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/failpoint.h"
 #include "engine/engine.h"
 #include "support/engine_rig.h"
 #include "support/patience.h"
@@ -75,6 +76,29 @@ TEST_CASE("engine: what a cancelled request held goes to who waits, although a r
   rig.backend().open_gate();
   rig.engine().start(request);
   CHECK(rig.wait(request).values == answer_to({9}));
+}
+
+TEST_CASE("engine: a place that was given back is there at once, whoever has the token") {
+  EngineOptions options = bare_options();
+  options.max_pending = 8;
+  Rig rig(options);
+  rig.occupy();
+  EngineRequest* last = nullptr;
+  for (float i = 1; i < 7; ++i) last = rig.submit({i});
+  failpoint::Gate gate;
+  std::thread holder;
+  {
+    const failpoint::Scoped taken_in("scheduler.taken_in", failpoint::block_at(gate));
+    holder = std::thread([&] { rig.submit({7}); });
+    gate.wait_for_visitors(1);
+    REQUIRE(rig.engine().cancel(last, false));
+    rig.engine().release(last);
+    CHECK_FALSE(thrown([&] { rig.submit({8}); }));
+    gate.open();
+    holder.join();
+  }
+  CHECK(rig.stats().rejected == 0);
+  rig.backend().open_gate();
 }
 
 TEST_CASE("engine: who announced itself is woken when there is room, and the hook is called") {

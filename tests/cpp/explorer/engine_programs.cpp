@@ -130,8 +130,7 @@ explorer::MakeProgram expired_beside_a_close() {
                        });
 }
 
-// So many are queued that one tombstone among them is worth no sweep, but for who waits for room;
-// and nobody runs them.
+// So many are queued that one tombstone among them is worth no sweep; and nobody runs them.
 template <std::uint32_t kCallers>
 struct Crowd : Service<kCallers, 4> {
   std::array<Record*, 4> queued{};
@@ -155,17 +154,20 @@ explorer::MakeProgram crowded() {
                        });
 }
 
-// Who would rather be refused than wait finds the room too.
+// Who would rather be refused than wait finds the room too, whoever has the token meanwhile.
 explorer::MakeProgram not_refused() {
-  using Full = Crowd<1>;
+  using Full = Crowd<2>;
   return program<Full>({[](Full& s) {
-                         require(s.cancel(s.queued[1]), "who answered?");
-                         require(take_credits(s.resolver, s.scheduler, 4, false) ==
-                                     Credits<ExploredAtom>::Take::taken,
-                                 "refused for a tombstone");
-                         static_cast<void>(s.resolver.credits.give(4));
-                         s.leave();
-                       }},
+                          require(s.cancel(s.queued[1]), "who answered?");
+                          require(s.resolver.credits.take(4) == Credits<ExploredAtom>::Take::taken,
+                                  "refused for a tombstone");
+                          static_cast<void>(s.resolver.credits.give(4));
+                          s.leave();
+                        },
+                        [](Full& s) {
+                          static_cast<void>(s.scheduler.ring({}));
+                          s.leave();
+                        }},
                        [](Full& s) {
                          s.port.take([&](Record* record) { s.finish(record); });
                          s.check();

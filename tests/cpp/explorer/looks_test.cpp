@@ -48,6 +48,8 @@ constexpr Unnoticed kQueue[] = {
 constexpr Unnoticed kEngine[] = {
     {"request_slab.h", "return segments_[index / segment_size_].load(", false, kUnused,
      "no program needs a second segment: it grows in a lock"},
+    {"scheduler_hold.h", "tombstones = tombstones_.load(", false, kUnused,
+     "it decides when a sweep pays; who is met or closed is buried all the same"},
     {"runner_bay.h", "if (words_[i].state.compare_exchange_strong(expected, kCalled,", false,
      kUnused, "any word but `busy` makes a runner look again before it sleeps"},
     {"runner_bay.h", "if (words_[i].state.compare_exchange_strong(expected, kCalled,", true,

@@ -52,15 +52,6 @@ void weaken_each(Hunt& hunt) {
 constexpr std::string_view kReadsInOrder =
     "the explorer makes a thread's reads in program order; a machine may make the next one first";
 
-constexpr std::string_view kOneOrder =
-    "in the explorer whatever happens before also comes first in the single order of seq_cst";
-
-constexpr Unnoticed kQueue[] = {
-    {"credits.h", "std::uint64_t word = word_.load(", false, kAcquire, kOneOrder},
-    {"credits.h", "word_.compare_exchange_weak(word, next", true, kAcquire, kOneOrder},
-    {"credits.h", "std::uint64_t word = word_.load(", false, kRelaxed, kReadsInOrder},
-    {"credits.h", "word_.compare_exchange_weak(word, next", true, kRelaxed, kReadsInOrder},
-};
 constexpr Unnoticed kEngine[] = {
     {"scheduler.h", "closer_epoch_.load(", false, kRelaxed, kReadsInOrder},
     {"scheduler.h", "closer_epoch_.fetch_add(", false, kRelaxed, kReadsInOrder},
@@ -100,7 +91,7 @@ void visit_each(const Hunt& hunt) {
 }
 
 TEST_CASE("orders: queue" * doctest::skip(kSanitized)) {
-  Hunt hunt(queue_programs(), {"queue", "memory"}, kQueue);
+  Hunt hunt(queue_programs(), {"queue", "memory"}, {});
   visit_each(hunt);
   weaken_each(hunt);
 }

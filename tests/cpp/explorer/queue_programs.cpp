@@ -238,56 +238,11 @@ explorer::MakeProgram lent() {
       });
 }
 
-// --- waiters, and room that a tombstone holds ----------------------------------------------------
-
-// As Scheduler::note_tombstone() and take_credits() do it: either the one who leaves the tombstone
-// sees that somebody waits, or whoever waits sees the tombstone.
-struct Grave {
-  Credits<ExploredAtom> credits{1, 64};
-  Atomic<std::int32_t> tombstones{0};
-
-  Grave() { static_cast<void>(credits.take(1)); }
-  void bury() {
-    if (tombstones.exchange(0, std::memory_order_acq_rel) == 0) return;
-    reached("the tombstone was buried");
-    if (credits.give(1)) credits.wake_waiters();
-  }
-  void leave() {
-    tombstones.fetch_add(1, std::memory_order_seq_cst);
-    if (credits.has_waiters()) bury();
-  }
-  void visit() {
-    for (;;) {
-      const std::uint32_t epoch = credits.epoch();
-      if (credits.take_or_announce(1) == Credits<ExploredAtom>::Take::taken) break;
-      reached("one found it full");
-      if (tombstones.load(std::memory_order_seq_cst) != 0) {
-        bury();
-      } else {
-        credits.wait(epoch, kNever);
-      }
-    }
-    if (credits.give(1)) credits.wake_waiters();
-  }
-};
-
-// Nobody comes after who announces himself.
-explorer::MakeProgram lone_waiter() {
-  return program<Grave>({[](Grave& g) { g.visit(); }, [](Grave& g) { g.leave(); }},
-                        [](Grave& g) { require(g.credits.requests() == 0, "credits are lost"); });
-}
-explorer::MakeProgram grave() {
-  return program<Grave>(
-      {[](Grave& g) { g.visit(); }, [](Grave& g) { g.visit(); }, [](Grave& g) { g.leave(); }},
-      [](Grave& g) { require(g.credits.requests() == 0, "credits are lost"); });
-}
-
 }  // namespace
 
 std::vector<NamedProgram> queue_programs() {
   constexpr explorer::Budget kTwo{.preemptions = 2, .stale = 1, .spurious = 1};
   constexpr explorer::Budget kThree{.preemptions = 3, .stale = 1, .spurious = 1};
-  constexpr explorer::Budget kStale{.preemptions = 2, .stale = 2, .spurious = 1};
   return {
       {"inbox: two push, one drains", mail(), kThree},
       {"bell: three bring work", token(), kThree, {"the bell was rung while held"}},
@@ -297,14 +252,6 @@ std::vector<NamedProgram> queue_programs() {
        {"the bell was dropped"}},
       {"free list: three take and give", pool(), kTwo, {"the list was empty"}},
       {"credits: three through one door", room(), kTwo, {"one waited", "the epoch wrapped"}},
-      {"credits: waiters and a tombstone",
-       grave(),
-       kStale,
-       {"one found it full", "the tombstone was buried"}},
-      {"credits: one waiter and a tombstone",
-       lone_waiter(),
-       kStale,
-       {"one found it full", "the tombstone was buried"}},
       {"credits: the door closes", closing_room(), kTwo, {"one waited", "the door was closed"}},
       {"lent: the last keeper tears down", lent(), kThree, {"another than the first was last"}},
   };

@@ -12,7 +12,6 @@
 
 #include "base/error.h"
 #include "engine/blocking_caller.h"
-#include "engine/door.h"
 #include "engine/runner.h"
 #include "explorer/programs.h"
 #include "memory/host_resource.h"
@@ -131,7 +130,7 @@ struct Service {
     const PayloadPlan plan = check_inputs(signature, {&input, 1});
     for (;;) {
       const std::uint32_t epoch = resolver.credits.epoch();
-      const auto take = take_credits(resolver, scheduler, plan.bytes, true);
+      const auto take = resolver.credits.take_or_announce(plan.bytes);
       if (take == Credits<ExploredAtom>::Take::taken) break;
       if (take == Credits<ExploredAtom>::Take::closed) {
         reached("the door was closed");
