@@ -37,6 +37,10 @@ namespace inferkit {
     "There was no memory for a run, on the host or its device.",                                  \
     "Lower max_batch_size or instances, or give the process more memory; a batch was halved and " \
     "run again before this was told to a request that is alone too large.")                       \
+  X(system_limit, "SystemLimitError",                                                             \
+    "The operating system refused a file descriptor or a thread.",                                \
+    "Raise the limit (ulimit -n, ulimit -u, the container's own) or free some; .errno says "      \
+    "which.")                                                                                     \
   X(backend, "BackendError", "ONNX Runtime failed while running the model.",                      \
     "The text quotes ONNX Runtime; .code holds its error code.")                                  \
   X(integrity, "IntegrityError", "Model bytes do not match what was promised for them.",          \
@@ -57,7 +61,8 @@ struct ErrorEntry {
 };
 
 // A value: what went wrong, in one line a user can act on. Copyable, so that one failure can be
-// told to every member of a batch. `backend_code` is ONNX Runtime's own code, 0 elsewhere.
+// told to every member of a batch. `backend_code` is ONNX Runtime's own code, with system_limit the
+// system's errno; 0 elsewhere.
 class Error : public std::exception {
  public:
   Error(ErrorCode code, std::string message, int backend_code = 0)

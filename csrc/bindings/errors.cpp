@@ -66,11 +66,18 @@ void set_error(const Error& error) {
   if (type == nullptr) return;
   const Ref message = text_of(error.message());
   if (!message) return;
-  const bool has_code =
-      error.code() == ErrorCode::backend || error.code() == ErrorCode::out_of_memory;
-  if (!has_code) return PyErr_SetObject(type, message.get());
-  const Ref value =
-      Ref::steal(PyObject_CallFunction(type, "Oi", message.get(), error.backend_code()));
+  Ref value;
+  switch (error.code()) {
+    case ErrorCode::backend:
+    case ErrorCode::out_of_memory:
+      value = Ref::steal(PyObject_CallFunction(type, "Oi", message.get(), error.backend_code()));
+      break;
+    case ErrorCode::system_limit:  // as every OSError: the number first
+      value = Ref::steal(PyObject_CallFunction(type, "iO", error.backend_code(), message.get()));
+      break;
+    default:
+      return PyErr_SetObject(type, message.get());
+  }
   if (value) PyErr_SetObject(type, value.get());
 }
 

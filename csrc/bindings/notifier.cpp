@@ -8,6 +8,7 @@
 #include <system_error>
 
 #include "base/thread_setup.h"
+#include "bindings/errors.h"
 #include "bindings/gil.h"
 
 namespace inferkit {
@@ -73,7 +74,8 @@ bool Notifier::start() {
     the_notifier.store(notifier.release(), std::memory_order_release);
     return true;
   } catch (const std::system_error& error) {
-    PyErr_Format(PyExc_RuntimeError, "no thread for callbacks: %s", error.what());
+    set_error(Error(ErrorCode::system_limit, text("no thread for callbacks: ", error.what()),
+                    error.code().value()));
   } catch (const std::bad_alloc&) {
     PyErr_NoMemory();
   }

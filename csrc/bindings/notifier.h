@@ -30,7 +30,8 @@ class Errand {
 // child starts without one. Lives for ever: a late ask() finds it.
 class Notifier {
  public:
-  // False with RuntimeError set: no thread can be had, or the interpreter is going down.
+  // False with an exception set: SystemLimitError where no thread can be had, RuntimeError where
+  // the interpreter is going down.
   [[nodiscard]] static bool start();
   // Never blocks. Without a started notifier the errand is dropped.
   static void ask(Errand& errand) noexcept;

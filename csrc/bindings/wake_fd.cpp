@@ -11,11 +11,17 @@
 #include <sys/eventfd.h>
 #endif
 
+#include "base/error.h"
+
 namespace inferkit {
 namespace {
 
 [[noreturn]] void refuse() {
-  throw std::system_error(errno, std::generic_category(), "no descriptor to wake an event loop");
+  const int number = errno;
+  throw Error(
+      ErrorCode::system_limit,
+      text("no descriptor to wake an event loop: ", std::generic_category().message(number)),
+      number);
 }
 
 }  // namespace

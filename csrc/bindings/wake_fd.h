@@ -5,7 +5,7 @@ namespace inferkit {
 
 // Threads: set() from any; clear() by the watcher. Owns: the descriptor, or two where the system
 // has no eventfd; close-on-exec, non-blocking. Blocks: never. Throws: the constructor,
-// std::system_error when there are no descriptors left.
+// Error(system_limit) when there are no descriptors left.
 class WakeFd {
  public:
   WakeFd();

@@ -24,6 +24,7 @@ from .errors import (
     QueueFullError,
     RuntimeNotFoundError,
     SessionClosedError,
+    SystemLimitError,
 )
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "Session",
     "SessionClosedError",
     "Stats",
+    "SystemLimitError",
     "TensorInfo",
     "__version__",
     "errors",

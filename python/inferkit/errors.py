@@ -10,6 +10,7 @@
     |-- DeadlineExceededError    the call's timeout ran out (a TimeoutError too)
     |-- SessionClosedError       the session is closed or closing
     |-- ForkedSessionError       the session belongs to the parent process
+    |-- SystemLimitError         no descriptor or thread is left (an OSError too)
     |-- BackendError             ONNX Runtime failed while running
     |   `-- OutOfMemoryError     there was no memory for the run (a MemoryError too)
     `-- IntegrityError           model bytes are not the promised ones
@@ -32,6 +33,7 @@ __all__ = [
     "QueueFullError",
     "RuntimeNotFoundError",
     "SessionClosedError",
+    "SystemLimitError",
 ]
 
 
@@ -81,6 +83,14 @@ class ForkedSessionError(InferkitError):
 
     Open it after the fork: gunicorn's ``post_fork``, Celery's ``worker_process_init``, or the
     application's lifespan hook.
+    """
+
+
+class SystemLimitError(InferkitError, OSError):
+    """The operating system refused a file descriptor or a thread that the call needs.
+
+    ``errno`` tells which, as in every OSError: EMFILE or ENFILE for descriptors, EAGAIN for
+    threads. Nothing was queued, and the session serves on.
     """
 
 

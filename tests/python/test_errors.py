@@ -20,7 +20,7 @@ MODEL = onnx_models.mlp_a()
 # ---- the classes ----------------------------------------------------------------------------
 def test_every_code_has_a_class_a_cause_and_a_fix() -> None:
     table = _core.error_table()
-    assert len({row[0] for row in table}) == len(table) == 10
+    assert len({row[0] for row in table}) == len(table) == 11
     for _, python_class, cause, fix in table:
         assert issubclass(getattr(errors, python_class), errors.InferkitError)
         assert cause and fix
@@ -51,6 +51,7 @@ def test_the_tree_shows_every_class() -> None:
         (inferkit.DeadlineExceededError, TimeoutError),
         (inferkit.OutOfMemoryError, MemoryError),
         (inferkit.OutOfMemoryError, inferkit.BackendError),
+        (inferkit.SystemLimitError, OSError),
     ],
 )
 def test_errors_are_pythons_too(ours: type[Exception], pythons: type[Exception]) -> None:

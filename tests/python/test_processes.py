@@ -266,7 +266,7 @@ def test_one_core_is_one_thread() -> None:
 
 def test_no_descriptor_left_is_an_error_of_that_call() -> None:
     program = """
-        import asyncio, os, resource
+        import asyncio, errno, os, resource
         import inferkit, numpy as np, onnx_models
         x = np.float32([[200]])
         async def main():
@@ -283,8 +283,8 @@ def test_no_descriptor_left_is_an_error_of_that_call() -> None:
                 pass
             try:
                 await session.run_async(x)
-            except OSError as error:
-                print(error)
+            except inferkit.SystemLimitError as error:
+                print(error.errno == errno.EMFILE, isinstance(error, OSError), error)
             print(session.run(x)["y"], session.submit(x).result()["y"])
             for descriptor in taken:
                 os.close(descriptor)
@@ -295,8 +295,32 @@ def test_no_descriptor_left_is_an_error_of_that_call() -> None:
     code, out, err = run_program(program)
     assert (code, err) == (0, "")
     first, *rest = out.splitlines()
-    assert "no descriptor to wake an event loop" in first
+    assert first.startswith("True True [Errno 24] no descriptor to wake an event loop: Too many")
     assert rest == ["[[200.]] [[200.]]", "[[200.]] 3"]
+
+
+def test_no_thread_left_is_an_error_of_that_call() -> None:
+    program = """
+        import errno, resource
+        import inferkit, numpy as np, onnx_models
+        x = np.ones((1, 32), np.float32)
+        with inferkit.Session(onnx_models.mlp_a()) as session:
+            used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+            limits = resource.getrlimit(resource.RLIMIT_AS)
+            resource.setrlimit(resource.RLIMIT_AS, (used + (2 << 20), limits[1]))  # no stack fits
+            try:
+                session.submit(x)
+            except inferkit.SystemLimitError as error:
+                print(error.errno == errno.EAGAIN, error)
+            print(session.run(x)["y"].shape)
+            resource.setrlimit(resource.RLIMIT_AS, limits)
+            print(session.submit(x).result()["y"].shape, session.stats().accepted)
+    """
+    code, out, err = run_program(program)
+    assert (code, err) == (0, "")
+    first, *rest = out.splitlines()
+    assert first.startswith("True [Errno 11] no thread for callbacks: ")
+    assert rest == ["(1, 1)", "(1, 1) 2"]
 
 
 def test_no_home_no_path_and_nowhere_to_write() -> None:
