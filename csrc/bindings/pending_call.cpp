@@ -58,15 +58,32 @@ FutureSink* the_sink = nullptr;  // with the GIL
 // The parent's answers are not ours, and one of its threads may have been adding another.
 void forget_in_child() { the_sink = nullptr; }
 
-// True: it was still queued, and is now withdrawn; the future says the rest.
+// The future's own part, from here: Python code between the two could be left by Ctrl-C, and nobody
+// else would ever end a future whose request is gone. It may be done twice. False with the
+// exception set that came meanwhile, although the future is cancelled.
+bool end_cancelled(PyObject* future) {
+  constexpr int kInterrupts = 3;  // in a row; then somebody means it
+  Ref raised;
+  for (int i = 0; i < kInterrupts; ++i) {
+    if (Ref::steal(PyObject_CallMethod(future, "_end_cancelled", nullptr))) break;
+    Ref another = take_raised();
+    if (!raised) raised = std::move(another);
+  }
+  if (!raised) return true;
+  raise(std::move(raised));
+  return false;
+}
+
+// True: it was still queued, and is now withdrawn.
 PyObject* cancel(PyObject* self, PyObject* /*unused*/) {
   PendingCall* call = pending(self);
   if (call->request == nullptr) Py_RETURN_FALSE;
   Engine& engine = *call->session->engine;
   if (!engine.cancel(call->request, false)) Py_RETURN_FALSE;
   engine.release(std::exchange(call->request, nullptr));
-  Py_CLEAR(call->future);
+  const Ref future = Ref::steal(std::exchange(call->future, nullptr));
   Py_DECREF(self);  // the sink's; the caller has its own
+  if (!end_cancelled(future.get())) return nullptr;
   Py_RETURN_TRUE;
 }
 
@@ -106,7 +123,7 @@ void dealloc(PyObject* self) {
 
 PyMethodDef kMethods[] = {
     {"cancel", cancel, METH_NOARGS,
-     "cancel(self) -> bool\n\nTake the request back if it is still queued."},
+     "cancel(self) -> bool\n\nTake the request back if it is still queued, and end the future."},
     {"running", running, METH_NOARGS,
      "running(self) -> bool\n\nWhether it is too late to take the request back, and the future "
      "has no answer yet."},

@@ -238,7 +238,7 @@ class PendingCall:
     """
     def cancel(self) -> bool:
         """
-        Take the request back if it is still queued.
+        Take the request back if it is still queued, and end the future.
         """
     def forked(self) -> bool:
         """

@@ -27,15 +27,16 @@ class Future(concurrent.futures.Future[_core.Result]):
         """
         if self.done():
             return self.cancelled()
-        if not self._call.cancel():
-            # Another thread may just have cancelled it.
-            return self.cancelled()
-        super().cancel()
-        return self._tell_waiters()
+        # If not by this call, another thread may just have cancelled it.
+        return self._call.cancel() or self.cancelled()
 
-    def _tell_waiters(self) -> bool:
-        # As an executor does when it finds a cancelled future.
-        return not self.set_running_or_notify_cancel()
+    def _end_cancelled(self) -> None:
+        # By the native cancel; twice, where Ctrl-C came into the first time.
+        super().cancel()
+        with self._condition:
+            self._condition.notify_all()
+            if self._state == "CANCELLED":
+                self.set_running_or_notify_cancel()  # as an executor does when it finds one
 
     def running(self) -> bool:
         """Tell whether it is too late to cancel and too early for the answer."""

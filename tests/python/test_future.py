@@ -7,6 +7,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable
+from types import FrameType
 
 import inferkit
 import numpy as np
@@ -147,6 +148,62 @@ def test_threads_cancel_the_same_future() -> None:
             assert len(called) == 50
         check_balance(session)
         assert session.stats().cancelled == 50
+
+
+def test_ctrl_c_at_any_step_of_a_cancel() -> None:
+    """The future is cancelled, or may still be: no step leaves one that nobody will ever end."""
+    steps_left = 0
+
+    def interrupt(frame: FrameType, event: str, function: object) -> None:
+        nonlocal steps_left
+        steps_left -= function is not sys.setprofile  # that is the test's own
+        if steps_left == 0:
+            sys.setprofile(None)
+            raise KeyboardInterrupt
+
+    interrupted = 0
+    with one_at_a_time() as session:
+        with Held(session):
+            while True:
+                future = session.submit(rounds(0))
+                steps_left = interrupted + 1
+                sys.setprofile(interrupt)
+                try:
+                    future.cancel()
+                    break
+                except KeyboardInterrupt:
+                    interrupted += 1
+                finally:
+                    sys.setprofile(None)
+                assert future.cancel() and future.cancelled()
+                assert concurrent.futures.wait([future], 0).done == {future}
+        assert interrupted > 10
+        check_balance(session)
+        assert session.stats().cancelled == interrupted + 1
+
+
+def test_a_waiter_hears_of_a_cancel_that_was_interrupted() -> None:
+    def interrupt(frame: FrameType, *_: object) -> None:
+        if frame.f_code.co_name == "notify_all":
+            sys.setprofile(None)
+            raise KeyboardInterrupt
+
+    def wait() -> None:
+        with pytest.raises(concurrent.futures.CancelledError):
+            future.result()
+
+    with one_at_a_time() as session, Held(session):
+        future = session.submit(rounds(0))
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        until(lambda: future._condition._waiters)  # type: ignore[attr-defined]
+        sys.setprofile(interrupt)
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                future.cancel()
+        finally:
+            sys.setprofile(None)
+        waiting.join()
 
 
 def test_close_resolves_what_is_queued() -> None:
