@@ -23,7 +23,7 @@ EngineRequest* admit_or_wait(SessionObject* session, const CallArgs& call, Feeds
       const ReleaseGil released;
       engine.wait_for_room(epoch, until);
     }
-    if (PyErr_CheckSignals() < 0) return nullptr;
+    if (!look_up()) return nullptr;
   }
 }
 

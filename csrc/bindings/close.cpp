@@ -20,7 +20,7 @@ bool wait_for(Engine& engine, bool (Engine::*step)(TimeNs), TimeNs end) {
       const ReleaseGil released;
       if ((engine.*step)(until)) return true;
     }
-    if (PyErr_CheckSignals() < 0) return false;
+    if (!look_up()) return false;
     if (engine.clock().now() >= end) return true;
   }
 }

@@ -9,13 +9,16 @@ namespace inferkit {
 namespace {
 
 std::atomic<unsigned long> main_thread{0};  // relaxed: a number, and it hardly ever changes
+PyObject* some_python = nullptr;            // a function written in Python; lives for ever
 
 }  // namespace
 
 bool note_main_thread() {
   const Ref module = Ref::steal(PyImport_ImportModule("threading"));
   if (!module) return false;
-  const Ref thread = Ref::steal(PyObject_CallMethod(module.get(), "main_thread", nullptr));
+  if (some_python == nullptr) some_python = PyObject_GetAttrString(module.get(), "main_thread");
+  if (some_python == nullptr) return false;
+  const Ref thread = Ref::steal(PyObject_CallNoArgs(some_python));
   if (!thread) return false;
   const Ref ident = Ref::steal(PyObject_GetAttrString(thread.get(), "ident"));
   if (!ident) return false;
@@ -24,8 +27,16 @@ bool note_main_thread() {
 }
 
 TimeNs slice_end(const Clock& clock, TimeNs until) noexcept {
-  if (PyThread_get_thread_ident() != main_thread.load(std::memory_order_relaxed)) return until;
-  return std::min(until, clock.now() + kSignalSlice);
+  const bool main = PyThread_get_thread_ident() == main_thread.load(std::memory_order_relaxed);
+  return std::min(until, clock.now() + (main ? kSignalSlice : kOtherSlice));
+}
+
+bool look_up() {
+  if (PyErr_CheckSignals() < 0) return false;
+  // The interpreter raises the other kind as it begins to run Python code, whichever that is. Held
+  // as a Ref, so that a thread that is unwound in there stops here (gil.h, rule 5).
+  const Ref function = Ref::borrow(some_python);
+  return static_cast<bool>(Ref::steal(PyObject_CallNoArgs(function.get())));
 }
 
 }  // namespace inferkit

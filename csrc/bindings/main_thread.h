@@ -1,4 +1,4 @@
-// Ctrl-C while a caller waits in native code.
+// Ctrl-C, and exceptions that one thread sets for another, while a caller waits in native code.
 #pragma once
 
 #include <Python.h>
@@ -10,12 +10,18 @@ namespace inferkit {
 // How long the main thread waits at most before it lets Python's signal handlers run. Python's own
 // handler only leaves a note, and may do so on another thread, which wakes nobody.
 inline constexpr DurationNs kSignalSlice = 50 * kMillisecond;
+// The others have less to look for, and there may be many of them.
+inline constexpr DurationNs kOtherSlice = 100 * kMillisecond;
 
 // Notes which thread Python calls its main one. False with an exception set.
 // Called at import and whenever a session is opened, which also covers a forked child.
 [[nodiscard]] bool note_main_thread();
 
-// The end of the next wait: `until`, or earlier on the main thread. With or without the GIL.
+// The end of the next wait: `until`, or earlier. With or without the GIL.
 [[nodiscard]] TimeNs slice_end(const Clock& clock, TimeNs until) noexcept;
+
+// Between two waits, with the GIL: runs signal handlers on the main thread, and takes what another
+// thread has set for this one (PyThreadState_SetAsyncExc). False with an exception set.
+[[nodiscard]] bool look_up();
 
 }  // namespace inferkit

@@ -21,7 +21,7 @@ bool wait_for_answer(Engine& engine, EngineRequest* request) {
     if (is_terminal(request->state())) return true;
     if (engine.await(request, slice_end(engine.clock(), kNever))) return true;
   }
-  while (PyErr_CheckSignals() == 0) {
+  while (look_up()) {
     const TimeNs until = slice_end(engine.clock(), kNever);
     const ReleaseGil released;
     if (engine.await(request, until)) return true;

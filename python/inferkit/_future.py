@@ -1,9 +1,13 @@
 """The future that ``Session.submit`` returns."""
 
 import concurrent.futures
+import time
 
 from . import _core
 from .errors import ForkedSessionError
+
+# Seconds. A thread that waits for a lock without an end hears nothing that another sets for it.
+_LOOKS_UP_EVERY = 0.1
 
 
 class Future(concurrent.futures.Future[_core.Result]):
@@ -58,8 +62,8 @@ class Future(concurrent.futures.Future[_core.Result]):
             ForkedSessionError: The future is the parent process's.
             InferkitError: As ``Session.run``.
         """
-        self._refuse_endless_wait()
-        return super().result(timeout)
+        self._wait(timeout)
+        return super().result(0)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Wait for the answer and return what ``result`` would raise, or None.
@@ -73,12 +77,19 @@ class Future(concurrent.futures.Future[_core.Result]):
             RuntimeError: Called from a callback of another future, before the answer.
             ForkedSessionError: The future is the parent process's.
         """
-        self._refuse_endless_wait()
-        return super().exception(timeout)
+        self._wait(timeout)
+        return super().exception(0)
 
-    def _refuse_endless_wait(self) -> None:
+    def _wait(self, timeout: float | None) -> None:
         if self.done():
             return
+        self._refuse_endless_wait()
+        end = float("inf") if timeout is None else time.monotonic() + timeout
+        with self._condition:
+            while not self.done() and (left := end - time.monotonic()) > 0:
+                self._condition.wait(min(left, _LOOKS_UP_EVERY))
+
+    def _refuse_endless_wait(self) -> None:
         if self._call.forked():
             raise ForkedSessionError(
                 "this future was made before fork() and is answered in the parent process only; "

@@ -1,18 +1,23 @@
 """Processes with sessions that fork, exec, stop, run out or end: nothing hangs."""
 
+import ctypes
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
 
 import inferkit
 import numpy as np
 import onnx_models
 import pytest
+from conftest import check_balance
 from native_threads import threads
+from occupied import PATIENCE, one_at_a_time, rounds, until
 from ort_wheels import NEWEST, OLDEST, library_of
 from programs import run_program
 
@@ -95,6 +100,45 @@ def test_forks_in_the_midst_of_runs() -> None:
         session.close()
     """
     assert run_program(program) == (0, "{0} True\n", "")
+
+
+@pytest.mark.parametrize("call", ["run", "result", "room", "close"])
+def test_what_one_thread_sets_for_another_ends_its_wait(call: str) -> None:
+    """As debuggers and some time limits do it: PyThreadState_SetAsyncExc."""
+
+    class Stop(Exception):
+        pass
+
+    session = one_at_a_time(max_pending=2)
+    busy = session.submit(rounds(10**15))
+    until(busy.running)
+    queued = session.submit(rounds(0)) if call == "room" else None
+    calls = {
+        "run": lambda: session.run(rounds(0)),
+        "result": busy.result,
+        "room": lambda: session.run(rounds(0), when_full="wait"),
+        "close": session.close,
+    }
+    told: list[type] = []
+
+    def wait() -> None:
+        try:
+            calls[call]()
+        except Stop:
+            told.append(Stop)
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    state = Path(f"/proc/self/task/{thread.native_id}/stat")
+    until(lambda: state.read_text().rpartition(")")[2].split()[0] == "S")  # it sleeps
+    until(lambda: call != "run" or session.stats().in_flight == 2)
+    set_exception = ctypes.pythonapi.PyThreadState_SetAsyncExc
+    assert set_exception(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(Stop)) == 1
+    thread.join(PATIENCE)
+    assert told == [Stop]
+    assert not busy.done() and not (queued and queued.done())
+    session.close(drain=False, timeout=0)
+    check_balance(session)
 
 
 def test_programs_started_while_models_run() -> None:
