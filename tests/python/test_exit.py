@@ -120,6 +120,22 @@ def test_two_seconds_are_what_a_running_batch_gets_at_exit() -> None:
     assert (status, printed, complaints) == (0, "True\n", "")
 
 
+def test_a_thread_that_is_no_daemon_is_served_after_the_main_threads_end() -> None:
+    # It may be the one that serves: many a main thread starts such threads and is over.
+    status, printed, complaints = run_program(
+        OPENING.format(grace=0.1)
+        + """
+def serve():
+    threading.main_thread().join()
+    answers = [session.run([[1.0]])["y"][0, 0], session.submit([[2.0]]).result()["y"][0, 0]]
+    print(*answers, asyncio.run(session.run_async([[3.0]]))["y"][0, 0])
+
+threading.Thread(target=serve).start()
+"""
+    )
+    assert (status, printed, complaints) == (0, "1.0 2.0 3.0\n", "")
+
+
 # ---- close, told how long -----------------------------------------------------------------------
 @pytest.mark.parametrize("drain", [True, False])
 def test_a_close_with_a_timeout_stops_what_runs(drain: bool) -> None:
