@@ -276,6 +276,17 @@ def storm(session: nox.Session) -> None:
 
 
 @nox.session
+def mutate(session: nox.Session) -> None:
+    """The Python layer changed one place at a time: of ten changes nine must fail a test.
+
+    With the files that follow `--`, or all; `-- --again` tries the survivors once more.
+    """
+    build_and_install(session)
+    session.install("cosmic-ray>=8.7", "coverage>=7.13")
+    session.run("python", "tests/mutation/main.py", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """The benchmarks: python -m benchmarks, with what follows `--`."""
     build_and_install(session, "bench")

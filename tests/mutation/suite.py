@@ -1,0 +1,41 @@
+"""The package that is changed and the tests that look at it."""
+
+import os
+import shutil
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRATCH = ROOT / "build" / "mutation"
+PACKAGE = SCRATCH / "package" / "inferkit"
+# Seconds of tests for one mutant, the quickest first; a survivor then meets the others too.
+AT_FIRST = 15.0
+# What takes long and comes to no line that others do not come to.
+WITHOUT = ("drift", "examples", "processes", "state_machine")
+DESELECTED = ("test_runtime.py::test_every_slot_opens_and_a_model_runs",)  # downloads wheels
+
+
+def lay_out_package() -> None:
+    """Copy the sources beside the extension of the inferkit that is installed."""
+    spec = find_spec("inferkit")
+    if spec is None or spec.origin is None:
+        sys.exit("inferkit is not installed: nox -s mutate")
+    shutil.rmtree(PACKAGE, ignore_errors=True)
+    shutil.copytree(
+        ROOT / "python" / "inferkit", PACKAGE, ignore=shutil.ignore_patterns("__pycache__")
+    )
+    for extension in Path(spec.origin).parent.glob("_core*.so"):
+        shutil.copy2(extension, PACKAGE)
+    sys.path.insert(0, str(PACKAGE.parent))
+    os.environ["PYTHONPATH"] = str(PACKAGE.parent)
+
+
+def pytest_arguments(files: list[str]) -> list[str]:
+    return [
+        *("-q", "-p", "no:randomly", "-p", "no:cacheprovider", "--tb=short"),
+        "-Wignore::pytest.PytestAssertRewriteWarning",  # of what a fork finds imported
+        *(f"--ignore=tests/python/test_{name}.py" for name in WITHOUT),
+        *(f"--deselect=tests/python/{name}" for name in DESELECTED),
+        *files,
+    ]
