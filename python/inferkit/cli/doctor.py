@@ -122,8 +122,8 @@ def _wheels() -> Iterator[Finding]:
 def _brings_runtime(name: str) -> bool:
     """Return whether the wheel holds ONNX Runtime itself; plugins (-ep-) and tools do not."""
     kinds = {"gpu", "openvino", "directml", "qnn", "migraphx", "rocm", "training", "silicon"}
-    first, _, rest = name.partition("onnxruntime")
-    return not first and (not rest or rest.removeprefix("-") in kinds)
+    rest = name.removeprefix("onnxruntime")
+    return name == "onnxruntime" or (rest != name and rest.removeprefix("-") in kinds)
 
 
 def _telemetry() -> Iterator[Finding]:
