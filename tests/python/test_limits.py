@@ -1,4 +1,4 @@
-"""Limits at their edges: where ``inferkit doctor`` begins to warn, and machines that tell little."""
+"""Limits at their edges: where ``inferkit doctor`` begins to warn, and machines that say little."""
 
 import os
 from pathlib import Path
