@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import onnx_models
@@ -91,6 +92,52 @@ def test_of_two_strangers_the_newest_is_taken(package: Path) -> None:
     put(package, "1.9.0")
     newest = put(package, "1.31.1")
     assert _runtime.find_runtime() == str(newest)
+
+
+def folders(monkeypatch: pytest.MonkeyPatch, *found: Path) -> None:
+    """Let a package that is spread over these folders be the installed one."""
+    spec = ModuleSpec("onnxruntime", None)
+    spec.submodule_search_locations = [str(folder) for folder in found]
+    monkeypatch.setattr(_runtime, "find_spec", lambda name: spec)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the library has no version in its name")
+def test_a_package_spread_over_folders_is_searched_in_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bare, stated, odd = (tmp_path / name for name in ("bare", "stated", "odd"))
+    for folder in (bare, stated, odd):
+        (folder / "capi").mkdir(parents=True)
+    folders(monkeypatch, bare, tmp_path / "missing", stated, odd)
+    with pytest.raises(RuntimeNotFoundError, match="holds no library") as caught:
+        _runtime.find_runtime()
+    where = ", ".join(str(each / "capi") for each in (bare, tmp_path / "missing", stated, odd))
+    assert f"no library in {where}; reinstall it" in str(caught.value)
+    only = put(odd, "1.29.0")
+    (odd / "__init__.py").write_bytes(b"# no text: \xff\n")
+    assert _runtime.find_runtime() == str(only)
+    newest = put(bare, "1.31.1")  # no __init__.py beside it says so
+    assert _runtime.find_runtime() == str(newest)
+    (stated / "__init__.py").write_text('# a comment\n__version__ = "1.28.0"\n')
+    put(stated, "1.27.0")
+    assert _runtime.find_runtime() == str(newest)
+    (stated / "__init__.py").write_text('# a comment\n__version__ = "1.27.0"\n')
+    assert _runtime.find_runtime() == str(stated / "capi" / LIBRARY_NAME.format("1.27.0"))
+
+
+def test_a_name_without_folders_is_no_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_runtime, "find_spec", lambda name: ModuleSpec("onnxruntime", None))
+    with pytest.raises(RuntimeNotFoundError, match="no onnxruntime package"):
+        _runtime.find_runtime()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names as on Linux")
+def test_a_library_without_a_version_in_its_name_is_taken(package: Path) -> None:
+    bare = package / "capi" / "libonnxruntime.so"
+    bare.touch()
+    assert _runtime.find_runtime() == str(bare)
+    newer = put(package, "1.31.1")
+    assert _runtime.find_runtime() == str(newer)
 
 
 def test_the_variable_wins(package: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
