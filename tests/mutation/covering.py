@@ -3,8 +3,10 @@
 import ast
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import coverage
@@ -30,29 +32,34 @@ class Covering:
     seconds: dict[str, float]
 
     def tests_for(self, file: str, first: int, last: int, tree: ast.AST) -> list[str]:
-        """Return the tests that come to the statement, file by file, the quickest first."""
+        """Return the tests that come to the statement, the most particular ones first."""
         here = self.lines.get(file, {})
         found: set[str] = set()
         for begin, end in _around(tree, first, last):
             found = {test for line in range(begin, end + 1) for test in here.get(line, ())}
             if found:
                 break
-        else:
-            # Run at the import only.
-            found = {test for tests in here.values() for test in tests}
-        return self._in_order(found or set(self.seconds))
+        # Run at the import only: any test may tell.
+        return self._in_order(found or set(self.seconds), Path(file).stem.strip("_"))
 
-    def _in_order(self, tests: set[str]) -> list[str]:
-        whole: dict[str, float] = {}
+    def _in_order(self, tests: set[str], topic: str) -> list[str]:
+        """Sort file by file: first those named after it, then those that come to few lines."""
+        counts: dict[str, list[int]] = {}
         for test in tests:
-            file = test.partition("::")[0]
-            whole[file] = whole.get(file, 0.0) + self.seconds[test]
+            counts.setdefault(test.partition("::")[0], []).append(self._reach[test])
 
-        def place(test: str) -> tuple[float, str, float]:
+        def place(test: str) -> tuple[bool, float, str, float]:
             file = test.partition("::")[0]
-            return whole[file], file, self.seconds[test]
+            named = f"test_{topic}" in file
+            return not named, sum(counts[file]) / len(counts[file]), file, self.seconds[test]
 
         return sorted(tests, key=place)
+
+    @cached_property
+    def _reach(self) -> Counter[str]:
+        return Counter(
+            test for by_line in self.lines.values() for tests in by_line.values() for test in tests
+        )
 
 
 def _around(tree: ast.AST, first: int, last: int) -> Iterator[tuple[int, int]]:

@@ -11,7 +11,10 @@ from cosmic_ray.plugins import get_operator
 from cosmic_ray.work_db import WorkDB, use_db
 from cosmic_ray.work_item import MutationSpec, TestOutcome, WorkerOutcome, WorkItem, WorkResult
 from covering import Covering
-from suite import AT_FIRST, SCRATCH, pytest_arguments
+from suite import SCRATCH, pytest_arguments
+
+# Seconds of tests, those most particular to the line first: most mutants die in the first step.
+STEPS = (3.0, 15.0, 60.0)
 
 
 def database(name: str) -> Path:
@@ -62,17 +65,14 @@ def _try(db: WorkDB, item: WorkItem, name: str, covering: Covering, tree: ast.AS
 
 
 def _in_steps(tests: list[str], seconds: dict[str, float]) -> list[list[str]]:
-    """Split into those that fit into AT_FIRST seconds, the quickest first, and the others."""
-    first, used = set(), 0.0
-    for test in sorted(tests, key=seconds.__getitem__):
-        used += seconds[test]
-        if first and used > AT_FIRST:
-            break
-        first.add(test)
-    steps = [
-        [test for test in tests if test in first],
-        [test for test in tests if test not in first],
-    ]
+    """Split, in their order, into what takes as many seconds as each of STEPS; no more is tried."""
+    steps: list[list[str]] = []
+    rest = list(tests)
+    for most in STEPS:
+        step: list[str] = []
+        while rest and (not step or sum(map(seconds.__getitem__, [*step, rest[0]])) <= most):
+            step.append(rest.pop(0))
+        steps.append(step)
     return [step for step in steps if step]
 
 

@@ -9,10 +9,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 SCRATCH = ROOT / "build" / "mutation"
 PACKAGE = SCRATCH / "package" / "inferkit"
-# Seconds of tests for one mutant, the quickest first; a survivor then meets the others too.
-AT_FIRST = 15.0
-# What takes long and comes to no line that others do not come to.
-WITHOUT = ("drift", "examples", "processes", "state_machine")
+# Left out: what takes long, and what looks at the core through lines that all others come to too.
+SLOW = ("demo", "drift", "examples", "processes", "state_machine")
+OF_THE_CORE = (
+    *("backpressure", "cancel", "counts", "deadline_async", "isolation", "lifetimes"),
+    *("nested_loop", "parts", "reentry"),
+)
 DESELECTED = ("test_runtime.py::test_every_slot_opens_and_a_model_runs",)  # downloads wheels
 
 
@@ -35,7 +37,7 @@ def pytest_arguments(files: list[str]) -> list[str]:
     return [
         *("-q", "-p", "no:randomly", "-p", "no:cacheprovider", "--tb=short"),
         "-Wignore::pytest.PytestAssertRewriteWarning",  # of what a fork finds imported
-        *(f"--ignore=tests/python/test_{name}.py" for name in WITHOUT),
+        *(f"--ignore=tests/python/test_{name}.py" for name in (*SLOW, *OF_THE_CORE)),
         *(f"--deselect=tests/python/{name}" for name in DESELECTED),
         *files,
     ]

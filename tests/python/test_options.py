@@ -1,4 +1,4 @@
-"""Options as the native core gets them: defaults, both ends of every range, texts for the runtime."""
+"""Options as the native core gets them: defaults, both ends of each range, texts."""
 
 import inspect
 import math
