@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -76,7 +77,7 @@ def test_the_time_is_shared_by_the_jobs_that_run(
     ]
 
 
-@pytest.mark.parametrize("value", ["0.09", "3600.5", "-1"])
+@pytest.mark.parametrize("value", ["0.09", "3600.5", "-1", "soon"])
 def test_times_out_of_bounds_are_refused(
     jobs: Jobs, value: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -107,7 +108,9 @@ def test_json_has_the_whole_time_and_one_document(
     began = time.perf_counter()
     assert main(["demo", "--json", "--only", "digits"]) == 0
     took = time.perf_counter() - began
-    found = json.loads(capsys.readouterr().out)
+    said = capsys.readouterr().out
+    found = json.loads(said)
+    assert said == json.dumps(found, indent=2) + "\n"
     assert 0 < found.pop("seconds") <= took
     documents = [jobs.documents["digits"]]
     assert found == {"python": "3.14", "cores": 2, "magika": None, "jobs": documents}
@@ -155,6 +158,17 @@ def test_only_what_a_job_needs_is_asked_for(
     assert bool(jobs.ran) == (code == 0)
     assert (f"{next(iter(missing))} not installed" in errors) == (code == 2)
     assert ("--only digits` works without it" in errors) == (code == 2 and missing == {"magika"})
+
+
+def test_a_folder_has_to_hold_files(
+    jobs: Jobs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder, says in ((tmp_path / "no", "not a folder: "), (tmp_path, "no regular file that ")):
+        assert main(["demo", str(folder)]) == 2
+        assert capsys.readouterr().err.startswith(f"inferkit demo: {says}")
+    assert jobs.ran == []
+    (tmp_path / "a").write_text("a")
+    assert main(["demo", str(tmp_path)]) == 0
 
 
 def test_the_versions_of_what_takes_part(monkeypatch: pytest.MonkeyPatch) -> None:

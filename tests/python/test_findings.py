@@ -32,6 +32,7 @@ def test_only_a_failure_fails(
     if not as_json:
         assert said.splitlines() == list(doctor.text(found))
         return
+    assert said == json.dumps(json.loads(said), indent=2) + "\n"
     assert json.loads(said) == {
         "ok": code == 0,
         "findings": [

@@ -300,6 +300,17 @@ def test_other_names_and_shapes_are_refused(
         assert word in str(caught.value)
 
 
+def test_as_many_dimensions_as_there_may_be() -> None:
+    shape = ("batch", *(f"d{number}" for number in range(7)))
+    with inferkit.Session(onnx_models.identity(shape=shape)) as session:
+        for fed in (X.reshape(2, 1, 1, 1, 1, 2, 1, 3), X[0].reshape((1,) * 7 + (3,))):
+            assert np.array_equal(session.run(fed.tolist())["y"], fed)
+        refused = pytest.raises(inferkit.InvalidInputError, match=r"\(wrong rank")
+        for deeper in (9, 20):
+            with refused:
+                session.run(X[0].reshape((1,) * (deeper - 1) + (3,)).tolist())
+
+
 def test_a_rank_that_the_model_does_not_tell() -> None:
     with inferkit.Session(onnx_models.identity(shape=())) as session:
         assert session.run({"x": np.float32(3)})["y"] == 3
