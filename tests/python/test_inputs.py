@@ -218,6 +218,24 @@ def test_values_that_would_be_bent_are_refused(
         assert word in str(caught.value)
 
 
+def test_a_list_of_nothing_or_of_one_is_a_list() -> None:
+    with inferkit.Session(onnx_models.identity("int64", ("batch",))) as session:
+        assert session.run([])["y"].shape == (0,)  # numpy makes it a float64
+        assert session.run([7])["y"].tolist() == [7]
+        for bent in ([1.5], [2**63], [True + 0.5]):
+            with pytest.raises(inferkit.InvalidInputError, match="'x'"):
+                session.run(bent)
+
+
+def test_a_dimension_without_a_name_is_shown_as_open() -> None:
+    with inferkit.Session(onnx_models.identity(shape=("batch", None))) as session:
+        with pytest.raises(inferkit.InvalidInputError, match=r"float32 \[batch, \?\], got object"):
+            session.run([[None, 1.0]])
+    with inferkit.Session(onnx_models.identity(shape=("batch", 2))) as session:
+        with pytest.raises(inferkit.InvalidInputError, match=r"float32 \[batch, 2\], got object"):
+            session.run([[None, 1.0]])
+
+
 def test_hostile_objects(echo: inferkit.Session, nothing_queued: NothingQueued) -> None:
     def fail() -> None:
         raise ZeroDivisionError("from within")
