@@ -1,5 +1,9 @@
 #include "backend/ort_library.h"
 
+#if defined(__unix__) || defined(__APPLE__)
+#include <pthread.h>
+#endif
+
 #include <cstdlib>
 #include <filesystem>
 #include <mutex>
@@ -7,6 +11,7 @@
 #include <utility>
 
 #include "backend/ort_status.h"
+#include "backend/ort_tables.h"
 #include "base/error.h"
 
 namespace inferkit {
@@ -54,6 +59,15 @@ std::vector<std::string> list_providers(const ort::Api& api) {
   return providers;
 }
 
+// Held while the library is opened, and over a fork(): a child that came in the midst of that could
+// neither finish nor repeat what a thread had begun that it does not have.
+constinit std::mutex opening;
+
+#if defined(__unix__) || defined(__APPLE__)
+[[maybe_unused]] const int fork_hook =
+    pthread_atfork([] { opening.lock(); }, [] { opening.unlock(); }, [] { opening.unlock(); });
+#endif
+
 bool same_file(const std::string& a, const std::string& b) {
   std::error_code error;
   return a == b || std::filesystem::equivalent(a, b, error);
@@ -71,12 +85,12 @@ OrtLibrary::OrtLibrary(ort::SharedObject object) : object_(std::move(object)) {
 }
 
 OrtLibrary& OrtLibrary::open(const std::string& path) {
-  static std::mutex mutex;
   static OrtLibrary* opened = nullptr;  // never deleted, see the class comment
-  const std::lock_guard lock(mutex);
+  const std::lock_guard lock(opening);
   if (opened == nullptr) {
     const TelemetryOff telemetry_off;  // around the mapping too: initialisers of it may look
     opened = new OrtLibrary(ort::open_shared_object(path));
+    ort::fill_tables(*opened);
   } else if (!same_file(opened->path(), path)) {
     fail(ErrorCode::runtime_not_found, "this process already runs ONNX Runtime from ",
          opened->path(), "; a second one, from ", path, ", would not share its environment");

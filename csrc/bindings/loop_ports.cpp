@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include <system_error>
+#include <type_traits>
 
 namespace inferkit {
 namespace {
@@ -10,14 +11,18 @@ namespace {
 // Ports that no session has. They live for ever, so that nobody has to prove that nobody wakes
 // them any more; there are as many as event loops ever awaited sessions at one time.
 using IdlePorts = Inbox<StdAtom, LoopPort>;
-IdlePorts* the_idle_ports = new IdlePorts;  // never deleted
+constinit IdlePorts the_idle_ports;
+static_assert(std::is_trivially_destructible_v<IdlePorts>, "usable to the very end of the process");
 
 // The parent's ports share their descriptors with ours, and with those of every other child: one
-// would read away the wake of another.
-[[maybe_unused]] const int fork_hook =
-    pthread_atfork(nullptr, nullptr, [] { the_idle_ports = new IdlePorts; });
+// would read away the wake of another. The handler may run where a thread that the child does not
+// have was in the midst of anything, and before an exec: it allocates nothing, takes no lock, and
+// leaks the ports. One that was being pushed at that moment is in the list or not.
+void forget_in_child() { static_cast<void>(the_idle_ports.drain()); }
 
-IdlePorts& idle_ports() noexcept { return *the_idle_ports; }
+[[maybe_unused]] const int fork_hook = pthread_atfork(nullptr, nullptr, forget_in_child);
+
+IdlePorts& idle_ports() noexcept { return the_idle_ports; }
 
 // Takers have the GIL: they come one at a time. Throws: std::system_error, std::bad_alloc.
 LoopPort* take_idle_port() {

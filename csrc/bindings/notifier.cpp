@@ -104,6 +104,8 @@ void Notifier::serve() noexcept {
     const std::uint32_t seen = bell_.load(std::memory_order_acquire);
     const bool last = stopping_.load(std::memory_order_acquire);
     run_errands();
+    // A callback has forked. Its thread is the child's main thread, which comes to its end here.
+    if (fork_guard_.in_child()) Py_Exit(0);
     if (last) return;
     const ReleaseGil detached;
     StdAtom::wait(bell_, seen, kNever);
@@ -117,6 +119,7 @@ void Notifier::run_errands() noexcept {
       errand->asked.exchange(false, std::memory_order_acq_rel);
       errand->run();
       if (PyErr_Occurred() != nullptr) PyErr_WriteUnraisable(nullptr);
+      if (fork_guard_.in_child()) return;  // the errand has forked; the others are the parent's
       errand = next;
     }
   }

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "base/atom.h"
+#include "base/fork_guard.h"
 #include "queue/inbox.h"
 
 namespace inferkit {
@@ -27,7 +28,8 @@ class Errand {
 // Runs errands one after the other, attached once per round of them.
 // Threads: start() and stop() with the GIL, the rest from any. Blocks: stop() only.
 // Owns: its thread, named inferkit-notify. One per process, made by the first start(); a forked
-// child starts without one. Lives for ever: a late ask() finds it.
+// child starts without one, and one that an errand forked exits when that errand is over. Lives for
+// ever: a late ask() finds it.
 class Notifier {
  public:
   // False with an exception set: SystemLimitError where no thread can be had, RuntimeError where
@@ -48,6 +50,7 @@ class Notifier {
   Inbox<StdAtom, Errand> errands_;
   StdAtom::Atomic<std::uint32_t> bell_{0};
   StdAtom::Atomic<bool> stopping_{false};
+  const ForkGuard fork_guard_;
   std::thread thread_;
 };
 

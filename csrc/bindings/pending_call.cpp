@@ -48,6 +48,8 @@ class FutureSink final : public EngineSink, private Errand {
       const Ref call = Ref::steal(object_of(static_cast<PendingCall*>(request->user)));
       resolve(pending(call.get()));
       if (PyErr_Occurred() != nullptr) PyErr_WriteUnraisable(call.get());
+      // A callback has forked: the parent calls the others.
+      if (pending(call.get())->session->engine->forked()) return;
       request = following;
     }
   }
@@ -94,14 +96,36 @@ PyObject* running(PyObject* self, PyObject* /*unused*/) {
 }
 
 PyObject* forked(PyObject* self, PyObject* /*unused*/) {
-  const PendingCall* call = pending(self);
-  return PyBool_FromLong(call->request != nullptr && call->session->engine->forked() ? 1 : 0);
+  return PyBool_FromLong(pending(self)->session->engine->forked() ? 1 : 0);
+}
+
+// Every call there is. The GIL guards it, which the thread that forks has.
+PendingCall* newest_call = nullptr;
+
+void link(PendingCall* call) {
+  call->older = newest_call;
+  if (newest_call != nullptr) newest_call->newer = call;
+  newest_call = call;
+}
+
+void unlink(const PendingCall* call) {
+  (call->newer == nullptr ? newest_call : call->newer->older) = call->older;
+  if (call->older != nullptr) call->older->newer = call->newer;
+}
+
+PyObject* future_conditions(PyObject* /*module*/, PyObject* /*unused*/) {
+  Ref all = Ref::steal(PyList_New(0));
+  for (const PendingCall* call = newest_call; all && call != nullptr; call = call->older) {
+    if (PyList_Append(all.get(), call->condition) < 0) return nullptr;
+  }
+  return all.release();
 }
 
 int traverse(PyObject* self, visitproc visit, void* arg) {
   Py_VISIT(Py_TYPE(self));
   Py_VISIT(reinterpret_cast<PyObject*>(pending(self)->session));
   Py_VISIT(pending(self)->future);
+  Py_VISIT(pending(self)->condition);
   return 0;
 }
 
@@ -115,6 +139,8 @@ void dealloc(PyObject* self) {
   PendingCall* call = pending(self);
   PyObject_GC_UnTrack(self);
   clear(self);
+  if (call->condition != nullptr) unlink(call);
+  Py_CLEAR(call->condition);
   std::destroy_at(&call->outputs);
   Py_XDECREF(reinterpret_cast<PyObject*>(call->session));
   type->tp_free(self);
@@ -128,7 +154,15 @@ PyMethodDef kMethods[] = {
      "running(self) -> bool\n\nWhether it is too late to take the request back, and the future "
      "has no answer yet."},
     {"forked", forked, METH_NOARGS,
-     "forked(self) -> bool\n\nWhether the answer will come, but in the parent process only."},
+     "forked(self) -> bool\n\nWhether an answer that is not here yet will come in the parent "
+     "process only."},
+    {nullptr, nullptr, 0, nullptr}};
+
+PyMethodDef kFunctions[] = {
+    {"future_conditions", future_conditions, METH_NOARGS,
+     "future_conditions() -> list[typing.Any]\n\n"
+     "The threading.Condition of every inferkit.Future, for the child of a fork: a thread of the\n"
+     "parent may have been inside one."},
     {nullptr, nullptr, 0, nullptr}};
 
 constexpr const char* kDoc = "The native half of inferkit.Future.";
@@ -153,7 +187,14 @@ PendingCall* new_pending_call(SessionObject* session, PyObject* future) {
   call->session = session;
   call->future = Py_NewRef(future);
   std::construct_at(&call->outputs);
-  return call;
+  static PyObject* const name = PyUnicode_InternFromString("_condition");
+  call->condition = name == nullptr ? nullptr : PyObject_GetAttr(future, name);
+  if (call->condition != nullptr) {
+    link(call);
+    return call;
+  }
+  Py_DECREF(object_of(call));
+  return nullptr;
 }
 
 EngineSink& future_sink() {
@@ -165,7 +206,8 @@ EngineSink& future_sink() {
 
 bool add_pending_call(PyObject* module) {
   the_type = reinterpret_cast<PyTypeObject*>(PyType_FromModuleAndSpec(module, &kSpec, nullptr));
-  return the_type != nullptr && PyModule_AddType(module, the_type) == 0;
+  return the_type != nullptr && PyModule_AddType(module, the_type) == 0 &&
+         PyModule_AddFunctions(module, kFunctions) == 0;
 }
 
 }  // namespace inferkit

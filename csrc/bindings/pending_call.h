@@ -9,11 +9,14 @@
 namespace inferkit {
 
 // One submitted request.
-// Threads: with the GIL. Owns: session, the selection; the future until it is resolved. While the
-// engine has the request, the sink owns a reference to it.
+// Threads: with the GIL. Owns: session, the selection, the future's condition; the future until it
+// is resolved. While the engine has the request, the sink owns a reference to it.
 struct PendingCall {
   PyObject_HEAD SessionObject* session;
-  PyObject* future;         // until resolved
+  PyObject* future;     // until resolved
+  PyObject* condition;  // the future's, as long as that may be used
+  PendingCall* older;   // among all that there are
+  PendingCall* newer;
   EngineRequest* request;   // until resolved
   OutputSelection outputs;  // constructed in place
 };

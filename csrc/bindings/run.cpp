@@ -13,7 +13,8 @@ namespace inferkit {
 namespace {
 
 // False with an exception set, and then the request is no longer ours.
-bool wait_for_answer(Engine& engine, EngineRequest* request) {
+bool wait_for_answer(SessionObject* session, EngineRequest* request) {
+  Engine& engine = *session->engine;
   {
     const ReleaseGil released;
     engine.start(request);
@@ -22,6 +23,10 @@ bool wait_for_answer(Engine& engine, EngineRequest* request) {
     if (engine.await(request, slice_end(engine.clock(), kNever))) return true;
   }
   while (look_up()) {
+    if (engine.forked()) {  // by a signal's handler: the answer will come, but to the parent only
+      raise_request_error(session, *request);
+      return false;
+    }
     const TimeNs until = slice_end(engine.clock(), kNever);
     const ReleaseGil released;
     if (engine.await(request, until)) return true;
@@ -40,15 +45,14 @@ PyObject* run(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject*
   if (!feeds.read(session, call.feeds)) return nullptr;
   EngineRequest* request = admit_or_wait(session, call, feeds, nullptr, nullptr);
   if (request == nullptr) return nullptr;
-  Engine& engine = *session->engine;
-  if (!wait_for_answer(engine, request)) return nullptr;
+  if (!wait_for_answer(session, request)) return nullptr;
   PyObject* result = nullptr;
   if (request->state() == RequestState::done) {
     result = make_result(session, request, selection);
   } else {
     raise_request_error(session, *request);
   }
-  engine.release(request);
+  session->engine->release(request);
   return result;
 }
 

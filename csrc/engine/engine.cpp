@@ -15,11 +15,14 @@ EngineOptions fill_in(EngineOptions options) {
   return options;
 }
 
+Error forked_error() {
+  return {ErrorCode::forked_session,
+          "this session was opened before fork() and has no threads in this process; open it after "
+          "the fork (gunicorn: post_fork hook, Celery: worker_process_init, ASGI: lifespan)"};
+}
+
 void refuse_if_forked(const ForkGuard& guard) {
-  if (!guard.in_child()) return;
-  fail(ErrorCode::forked_session,
-       "this session was opened before fork() and has no threads in this process; open it after "
-       "the fork (gunicorn: post_fork hook, Celery: worker_process_init, ASGI: lifespan)");
+  if (guard.in_child()) throw forked_error();
 }
 
 }  // namespace
@@ -169,6 +172,7 @@ bool Engine::cancel(EngineRequest* request, bool running_too) noexcept {
 }
 
 Error Engine::error_of(const EngineRequest& request) const {
+  if (!is_terminal(request.state()) && forked()) return forked_error();
   switch (request.state()) {
     case RequestState::failed:
       return *request.error;

@@ -8,7 +8,7 @@ import inferkit
 import inferkit._future
 import numpy.typing
 import typing
-__all__: list[str] = ['PendingCall', 'Result', 'RunCoroutine', 'SessionCore', 'error_table', 'on_notifier_thread', 'open_session', 'option_ranges', 'runtime_info', 'stop_notifier']
+__all__: list[str] = ['PendingCall', 'Result', 'RunCoroutine', 'SessionCore', 'error_table', 'future_conditions', 'on_notifier_thread', 'open_session', 'option_ranges', 'runtime_info', 'stop_notifier']
 class Result(dict[str, numpy.typing.NDArray[typing.Any]]):
     """
     The outputs of one call: a dict from output name to ndarray, in the model's order (or in that
@@ -242,7 +242,7 @@ class PendingCall:
         """
     def forked(self) -> bool:
         """
-        Whether the answer will come, but in the parent process only.
+        Whether an answer that is not here yet will come in the parent process only.
         """
     def running(self) -> bool:
         """
@@ -252,6 +252,11 @@ def error_table() -> list[tuple[str, str, str, str]]:
     """
     Every kind of error of the native core, in order: its code, the name of its class in
     inferkit.errors, what causes it, and what to do about it.
+    """
+def future_conditions() -> list[typing.Any]:
+    """
+    The threading.Condition of every inferkit.Future, for the child of a fork: a thread of the
+    parent may have been inside one.
     """
 def on_notifier_thread() -> bool:
     """

@@ -1,6 +1,7 @@
 """The future that ``Session.submit`` returns."""
 
 import concurrent.futures
+import os
 import time
 
 from . import _core
@@ -100,3 +101,13 @@ class Future(concurrent.futures.Future[_core.Result]):
                 "a callback of one future waits for another: both need the same thread; "
                 "use add_done_callback() on the other one, or Session.run()"
             )
+
+
+def _free_conditions() -> None:
+    """Make futures usable in a child of fork(): a thread of the parent may have been inside one."""
+    for condition in _core.future_conditions():
+        condition._at_fork_reinit()  # as the interpreter does with its own
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_free_conditions)

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from . import _core
 from ._exit import RUNNING_MAY_TAKE, close_at_exit
+from ._fork import importing
 from ._options import (
     ConfigValue,
     Model,
@@ -91,8 +92,6 @@ class Session(_core.SessionCore):
         warmup: bool = True,
         name: str | None = None,
     ) -> None:
-        from ._runtime import find_runtime  # a sixth of the import time, needed only now
-
         source = check_model(model)
         options = check_options(
             {
@@ -113,7 +112,11 @@ class Session(_core.SessionCore):
             },
             default_name(source["model"], source["path"]),
         )
-        _core.open_session(self, library=os.fsencode(find_runtime()), **source, **options)
+        with importing:  # a sixth of the time of `import inferkit`, and needed only now
+            from ._runtime import find_runtime
+
+            library = find_runtime()
+        _core.open_session(self, library=os.fsencode(library), **source, **options)
         close_at_exit(self)
 
     @classmethod

@@ -18,6 +18,7 @@ import numpy as np
 import onnx_models
 import pytest
 from conftest import check_balance
+from native_threads import threads
 from numpy.typing import NDArray
 from occupied import Held, one_at_a_time, rounds, until
 from programs import run_program
@@ -416,7 +417,7 @@ def finish(loop: asyncio.AbstractEventLoop) -> None:
     loop.close()
 
 
-def test_several_loops_in_several_threads(cheap: inferkit.Session) -> None:
+def test_eight_loops_in_eight_threads(cheap: inferkit.Session) -> None:
     wrong: list[object] = []
 
     async def caller(number: int) -> None:
@@ -430,14 +431,14 @@ def test_several_loops_in_several_threads(cheap: inferkit.Session) -> None:
     async def main(first: int) -> None:
         await asyncio.gather(*(caller(first + i) for i in range(8)))
 
-    kinds = [kind for kind in ("asyncio", "without add_reader", "debug") for _ in range(2)]
-    threads = [
+    kinds = 2 * ["asyncio", "uvloop", "without add_reader", "debug"]
+    callers = [
         threading.Thread(target=lambda i=i, kind=kind: loops.run_on(kind, main(10 * i)))  # type: ignore[misc]
         for i, kind in enumerate(kinds)
     ]
-    for thread in threads:
+    for thread in callers:
         thread.start()
-    for thread in threads:
+    for thread in callers:
         thread.join()
     assert wrong == []
 
@@ -447,7 +448,8 @@ def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-def test_a_thousand_loops_leave_nothing_behind(cheap: inferkit.Session) -> None:
+@pytest.mark.parametrize("kind", ["asyncio", "uvloop"])
+def test_a_thousand_loops_leave_nothing_behind(cheap: inferkit.Session, kind: str) -> None:
     async def main() -> None:
         await asyncio.gather(cheap.run_async(X), cheap.run_async(X))
 
@@ -455,10 +457,10 @@ def test_a_thousand_loops_leave_nothing_behind(cheap: inferkit.Session) -> None:
         gc.collect()
         return sum(type(each).__name__ == "RunCoroutine" for each in gc.get_objects())
 
-    asyncio.run(main())
+    loops.run_on(kind, main())
     descriptors_before, coroutines_before = descriptors(), coroutines()
     for _ in range(1000):
-        asyncio.run(main())
+        loops.run_on(kind, main())
     assert descriptors() == descriptors_before
     assert coroutines() == coroutines_before
 
@@ -475,6 +477,40 @@ def test_a_loop_closed_before_its_answers(kind: str) -> None:
         until(lambda: session.stats().undeliverable == 5)
         check_balance(session)
         assert session.stats().answered == 5 + held.count
+        assert not any(task.done() for task in tasks)
+        forget(tasks)
+
+
+@pytest.mark.parametrize("when", ["before it takes the call", "after it took the call"])
+def test_a_loop_closed_while_it_is_told_of_answers(when: str) -> None:
+    """It was open when it was found; what it was asked to call is dropped, or refused."""
+    closed_by: set[str] = set()
+
+    class Closing(loops.WithoutAddReader):
+        def call_soon_threadsafe(self, *args: Any, **more: Any) -> Any:
+            if when.startswith("before"):
+                self.close_now()
+            handle = super().call_soon_threadsafe(*args, **more)
+            self.close_now()
+            return handle
+
+        def close_now(self) -> None:
+            if not self.is_closed():
+                closed_by.update(name for task, name in threads() if task.name == me())
+                self.close()
+
+    def me() -> str:
+        return str(threading.get_native_id())
+
+    loop = Closing()
+    with one_at_a_time() as session:
+        with Held(session) as held:
+            tasks = [loop.create_task(session.run_async(rounds(0))) for _ in range(5)]
+            loop.run_until_complete(asyncio.sleep(0))
+        until(lambda: session.stats().undeliverable == 5)
+        check_balance(session)
+        assert session.stats().answered == 5 + held.count
+        assert closed_by == {"inferkit-notify"}
         assert not any(task.done() for task in tasks)
         forget(tasks)
 

@@ -3,8 +3,10 @@
 A thread that is no daemon and waits for such a run is not among them: Python joins it first.
 """
 
+import os
 import signal
 import threading
+from pathlib import Path
 
 import inferkit
 import numpy as np
@@ -12,8 +14,9 @@ import onnx_models
 import pytest
 from conftest import check_balance
 from occupied import one_at_a_time, until
-from programs import run_program
+from programs import run_program, time_the_end
 
+FULL = os.environ.get("INFERKIT_FULL_STRESS") == "1"
 ENDLESS = np.array([[1e15]], np.float32)  # rounds of some microseconds
 
 # The one instance is busy for ever, so that nobody's own thread runs the model: inside a kernel it
@@ -109,6 +112,18 @@ def test_a_process_ends_with_its_own_code_and_in_silence(ending: str) -> None:
     assert not quiet or complaints == "" or ending == "a callback exits", complaints
     for word in ("Fatal", "terminate called", "Segmentation", "ResourceWarning"):
         assert word not in complaints or ending == "abort", complaints
+
+
+@pytest.mark.skipif(not FULL, reason="figures to read: INFERKIT_FULL_STRESS=1, and pytest -s")
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_how_long_an_end_takes(ending: str, tmp_path: Path) -> None:
+    code, expected = ENDINGS[ending]
+    opening = OPENING.format(grace="_exit.RUNNING_MAY_TAKE").replace(
+        "    return future\n", "    ends_now()\n    return future\n", 1
+    )
+    status, seconds = time_the_end(opening + code, tmp_path)
+    print(f"\n{seconds:6.2f} s: {ending}")
+    assert status == expected
 
 
 def test_two_seconds_are_what_a_running_batch_gets_at_exit() -> None:

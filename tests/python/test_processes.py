@@ -19,10 +19,11 @@ from conftest import check_balance
 from native_threads import threads
 from occupied import PATIENCE, one_at_a_time, rounds, until
 from ort_wheels import NEWEST, OLDEST, library_of
-from programs import run_program
+from programs import run_program, time_the_end
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, reads /proc")
 
+FULL = os.environ.get("INFERKIT_FULL_STRESS") == "1"
 X = np.ones((1, 32), np.float32)
 
 
@@ -141,6 +142,74 @@ def test_what_one_thread_sets_for_another_ends_its_wait(call: str) -> None:
     check_balance(session)
 
 
+def test_a_fork_in_a_callback_of_a_future() -> None:
+    """Its child goes on from there, and ends with the callback: the thread is its only one."""
+    program = """
+        import os, signal, warnings
+        import inferkit, numpy as np, onnx_models
+        warnings.simplefilter("ignore", DeprecationWarning)
+        x, told, children = np.zeros((1, 1), np.float32), os.pipe(), []
+        session = inferkit.Session(onnx_models.slow_on_demand(), instances=1, max_batch_size=1)
+        def fork(future):
+            children.append(os.fork())
+            if children[-1] == 0:
+                signal.alarm(60)
+                with inferkit.Session(onnx_models.slow_on_demand()) as own:
+                    os.write(told[1], b"%d" % len(own.submit(x).result()))
+        first = session.submit(x + 50_000)
+        first.add_done_callback(fork)
+        futures = [session.submit(x) for _ in range(50)]
+        for future in futures:
+            future.add_done_callback(lambda _: os.write(told[1], b"."))
+        while not children:
+            os.sched_yield()
+        print(os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]))
+        print([future.result()["y"].shape for future in futures] == 50 * [(1, 1)])
+        session.close()
+        again = inferkit.Session(onnx_models.slow_on_demand())
+        last = again.submit(x)
+        last.add_done_callback(lambda _: os.close(told[1]))
+        with os.fdopen(told[0]) as whole:
+            print("".join(sorted(whole.read())))
+        again.close()
+    """
+    assert run_program(program) == (0, "0\nTrue\n" + 50 * "." + "1\n", "")
+
+
+def test_a_fork_in_the_handler_of_a_signal() -> None:
+    """The call that the handler interrupts goes on in the parent only."""
+    program = """
+        import os, signal, threading, warnings
+        import inferkit, numpy as np, onnx_models
+        warnings.simplefilter("ignore", DeprecationWarning)
+        def row(rounds):
+            return np.array([[rounds]], np.float32)
+        children = []
+        signal.signal(signal.SIGUSR1, lambda *_: children.append(os.fork()))
+        session = inferkit.Session(onnx_models.slow_on_demand(), instances=1, batch_axis=None)
+        busy = session.submit(row(50_000))
+        while not busy.running():
+            os.sched_yield()
+        def press():
+            while session.stats().in_flight < 2:
+                os.sched_yield()
+            os.kill(os.getpid(), signal.SIGUSR1)
+        thread = threading.Thread(target=press)
+        thread.start()
+        try:
+            signal.alarm(60)
+            print(session.run(row(2))["y"], flush=True)
+        except inferkit.ForkedSessionError as error:
+            os._exit(7 if children == [0] else 8)
+        thread.join()
+        print(os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]))
+        session.close()
+        stats = session.stats()
+        print(stats.answered, stats.cancelled)
+    """
+    assert run_program(program) == (0, "[[2.]]\n7\n2 0\n", "")
+
+
 def test_programs_started_while_models_run() -> None:
     program = """
         import subprocess, sys, threading
@@ -240,7 +309,7 @@ def test_a_soft_time_limit_leaves_the_call_and_nothing_else() -> None:
 
 
 # ---- ends -------------------------------------------------------------------------------------
-@pytest.mark.parametrize(
+ENDS = pytest.mark.parametrize(
     ("ending", "status"),
     [
         ("", 0),
@@ -257,34 +326,47 @@ def test_a_soft_time_limit_leaves_the_call_and_nothing_else() -> None:
         ("futures[-1].add_done_callback(ask_on); del futures", 0),
     ],
 )
+
+TEN_THOUSAND = """
+import asyncio, os, signal, sys, threading
+import inferkit, numpy as np, onnx_models
+session = inferkit.Session(
+    onnx_models.slow_on_demand(), instances=2, max_batch_size=1, max_pending=20_000
+)
+long, begun = np.array([[5_000]], np.float32), threading.Event()
+def exit_5(*_):
+    sys.exit(5)
+async def leave_the_loop():
+    asyncio.ensure_future(session.run_async(long))
+    await asyncio.sleep(0)
+    sys.exit(6)
+async def leave_from_a_callback():
+    asyncio.get_running_loop().call_soon(sys.exit, 7)
+    await session.run_async(long)
+def ask_on(_=None):
+    begun.set()
+    try:
+        while True:
+            session.run(long)
+    except inferkit.SessionClosedError:
+        pass
+futures = [session.submit(long) for _ in range(10_000)]
+"""
+
+
+@ENDS
 def test_every_end_with_ten_thousand_queued(ending: str, status: int) -> None:
-    program = f"""
-        import asyncio, os, signal, sys, threading
-        import inferkit, numpy as np, onnx_models
-        session = inferkit.Session(
-            onnx_models.slow_on_demand(), instances=2, max_batch_size=1, max_pending=20_000
-        )
-        long, begun = np.array([[5_000]], np.float32), threading.Event()
-        def exit_5(*_):
-            sys.exit(5)
-        async def leave_the_loop():
-            asyncio.ensure_future(session.run_async(long))
-            await asyncio.sleep(0)
-            sys.exit(6)
-        async def leave_from_a_callback():
-            asyncio.get_running_loop().call_soon(sys.exit, 7)
-            await session.run_async(long)
-        def ask_on(_=None):
-            begun.set()
-            try:
-                while True:
-                    session.run(long)
-            except inferkit.SessionClosedError:
-                pass
-        futures = [session.submit(long) for _ in range(10_000)]
-        {ending}
-    """
-    assert run_program(program) == (status, "", "")
+    assert run_program(TEN_THOUSAND + ending) == (status, "", "")
+
+
+@pytest.mark.skipif(not FULL, reason="figures to read: INFERKIT_FULL_STRESS=1, and pytest -s")
+@ENDS
+def test_how_long_an_end_with_ten_thousand_queued_takes(
+    ending: str, status: int, tmp_path: Path
+) -> None:
+    ended, seconds = time_the_end(TEN_THOUSAND + "ends_now()\n" + ending, tmp_path)
+    print(f"\n{seconds:6.2f} s: {ending or 'falls off its end'}")
+    assert ended == status
 
 
 # ---- limits -----------------------------------------------------------------------------------

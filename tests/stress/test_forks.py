@@ -1,0 +1,56 @@
+"""A process that forks at any moment, many times: no child hangs, and the parent is not disturbed.
+
+The short form takes every moment and every kind of child a few times; the long one, with
+INFERKIT_FULL_STRESS=1, makes 2,000 rounds at each moment.
+"""
+
+import os
+import sys
+
+import forking
+import pytest
+from programs import run_program
+
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="forks"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+
+FULL = os.environ.get("INFERKIT_FULL_STRESS") == "1"
+ROUNDS = 2_000 if FULL else 2 * len(forking.CHILDREN)
+HOURS = 4 * 3600.0
+
+
+@pytest.mark.stress
+@pytest.mark.timeout(HOURS if FULL else 120)
+@pytest.mark.parametrize("moment", forking.LOADS if FULL else ["callbacks", "everything"])
+def test_forks_at_any_moment(moment: str) -> None:
+    program = f"import forking; forking.under_load({moment!r}, {ROUNDS})"
+    status, told, complaints = run_program(program, timeout=HOURS if FULL else 100)
+    print(told, complaints)
+    assert (status, complaints) == (0, "")
+    assert told.startswith(f"{ROUNDS} children, failed: {{}} parent: []")
+
+
+@pytest.mark.stress
+@pytest.mark.timeout(HOURS if FULL else 120)
+def test_children_that_drop_large_results() -> None:
+    """While the parent's threads grow and shrink the pool that those results lie in."""
+    rounds = 2_000 if FULL else 40
+    program = f"""
+        import forking
+        forking.under_load("sizes", {rounds}, [forking.drop_results, forking.drop_all])
+    """
+    status, told, complaints = run_program(program, timeout=HOURS if FULL else 100)
+    print(told, complaints)
+    assert (status, complaints) == (0, "")
+    assert told.startswith(f"{rounds} children, failed: {{}} parent: []")
+
+
+@pytest.mark.stress
+@pytest.mark.timeout(HOURS if FULL else 120)
+def test_forks_while_the_first_session_of_a_process_is_opened() -> None:
+    rounds = 100 if FULL else 1
+    program = f"import forking; forking.in_the_first_opening({rounds}, 20)"
+    status, told, complaints = run_program(program, timeout=HOURS if FULL else 100)
+    assert (status, told, complaints) == (0, f"{{'load_and_fork': {rounds}}}\n", "")
