@@ -428,10 +428,11 @@ def test_no_descriptor_left_is_an_error_of_that_call() -> None:
 def test_no_thread_left_is_an_error_of_that_call() -> None:
     program = """
         import errno, resource
+        from pathlib import Path
         import inferkit, numpy as np, onnx_models
         x = np.ones((1, 32), np.float32)
         with inferkit.Session(onnx_models.mlp_a()) as session:
-            used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+            used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
             limits = resource.getrlimit(resource.RLIMIT_AS)
             resource.setrlimit(resource.RLIMIT_AS, (used + (2 << 20), limits[1]))  # no stack fits
             try:
