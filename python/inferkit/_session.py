@@ -165,9 +165,8 @@ class Session(_core.SessionCore):
         """Answer many requests, in their order.
 
         Reads ahead of the answers it has given by at most half of ``max_pending``, and waits for
-        room where others have filled the session. It hands out answers between two entries: where
-        entries come slowly, an answer waits for the next of them (``submit`` lets nobody wait).
-        Closing the iterator cancels what it has queued.
+        room where others have filled the session. Answers are handed out between two entries, so
+        one may wait for the next of them. Closing the iterator cancels what it has queued.
 
         Args:
             feeds: One entry per request, each as in ``run``. Read lazily.
