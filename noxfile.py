@@ -1,6 +1,6 @@
 """One command each: nox -s NAME.
 
-lint | test | cpp | tsan | asan | aarch64 | explore | storm | mutate | coverage | bench | docs
+lint | test | cpp | tsan | asan | aarch64 | explore | storm | mutate | bench | docs
 """
 
 import platform

@@ -1,9 +1,5 @@
 #include "backend/ort_library.h"
 
-#if defined(__unix__) || defined(__APPLE__)
-#include <pthread.h>
-#endif
-
 #include <cstdlib>
 #include <filesystem>
 #include <mutex>
@@ -13,6 +9,7 @@
 #include "backend/ort_status.h"
 #include "backend/ort_tables.h"
 #include "base/error.h"
+#include "memory/fork_mutex.h"
 
 namespace inferkit {
 namespace {
@@ -61,12 +58,7 @@ std::vector<std::string> list_providers(const ort::Api& api) {
 
 // Held while the library is opened, and over a fork(): a child that came in the midst of that could
 // neither finish nor repeat what a thread had begun that it does not have.
-constinit std::mutex opening;
-
-#if defined(__unix__) || defined(__APPLE__)
-[[maybe_unused]] const int fork_hook =
-    pthread_atfork([] { opening.lock(); }, [] { opening.unlock(); }, [] { opening.unlock(); });
-#endif
+OuterForkMutex opening;
 
 bool same_file(const std::string& a, const std::string& b) {
   std::error_code error;

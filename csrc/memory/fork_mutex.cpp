@@ -1,5 +1,7 @@
 #include "memory/fork_mutex.h"
 
+#include <utility>
+
 #if defined(__unix__) || defined(__APPLE__)
 #include <pthread.h>
 #endif
@@ -8,8 +10,9 @@ namespace inferkit {
 
 // Threads: any.
 struct ForkMutexList {
+  OuterForkMutex* outer = nullptr;  // complete once the library is loaded
   std::mutex mutex;
-  ForkMutex* first = nullptr;
+  ForkMutex* first = nullptr;  // under mutex
 
   void add(ForkMutex& one) {
     const std::lock_guard lock(mutex);
@@ -25,6 +28,7 @@ struct ForkMutexList {
   }
 
   void hold() {
+    for (OuterForkMutex* one = outer; one != nullptr; one = one->next_) one->lock();
     mutex.lock();
     for (ForkMutex* one = first; one != nullptr; one = one->next_) one->lock();
   }
@@ -32,7 +36,10 @@ struct ForkMutexList {
   void let_go() {
     for (ForkMutex* one = first; one != nullptr; one = one->next_) one->unlock();
     mutex.unlock();
+    for (OuterForkMutex* one = outer; one != nullptr; one = one->next_) one->unlock();
   }
+
+  OuterForkMutex* add_outer(OuterForkMutex& one) noexcept { return std::exchange(outer, &one); }
 };
 
 namespace {
@@ -50,5 +57,6 @@ constinit ForkMutexList of_process;
 
 ForkMutex::ForkMutex() { of_process.add(*this); }
 ForkMutex::~ForkMutex() { of_process.remove(*this); }
+OuterForkMutex::OuterForkMutex() noexcept : next_(of_process.add_outer(*this)) {}
 
 }  // namespace inferkit

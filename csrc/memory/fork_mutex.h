@@ -28,4 +28,22 @@ class ForkMutex {
   friend struct ForkMutexList;
 };
 
+// One under which others are made and destroyed: whoever forks takes these first.
+// Threads: any. Made as the library is loaded, never destroyed. Blocks: as above.
+class OuterForkMutex {
+ public:
+  OuterForkMutex() noexcept;
+  OuterForkMutex(const OuterForkMutex&) = delete;
+  OuterForkMutex& operator=(const OuterForkMutex&) = delete;
+
+  void lock() noexcept { mutex_.lock(); }
+  void unlock() noexcept { mutex_.unlock(); }
+
+ private:
+  std::mutex mutex_;
+  OuterForkMutex* next_;
+
+  friend struct ForkMutexList;
+};
+
 }  // namespace inferkit
