@@ -29,6 +29,8 @@ PATIENCE = 60  # seconds until a child that hangs shows its stack and is ended
 TOGETHER = 3  # children that live at the same time
 X = np.ones((1, 512), np.float32)
 SMALL = np.ones((1, 32), np.float32)
+LARGE = np.ones((40, 1 << 16), np.float32)
+WIDE_MODEL = onnx_models.identity(shape=("batch", LARGE.shape[1]))
 TINY_MODEL = onnx_models.mlp_a()
 
 
@@ -37,7 +39,7 @@ class Parent:
 
     def __init__(self) -> None:
         self.session = inferkit.Session(onnx_models.mlp_b(), threads=4, when_full="wait")
-        self.large = inferkit.Session(onnx_models.zeros(), instances=2, batch_axis=None)
+        self.large = inferkit.Session(WIDE_MODEL, instances=2)
         self.expected = self.session.run(X)["y"]
         self.futures: deque[inferkit.Future] = deque(maxlen=32)
         self.results: deque[inferkit.Result] = deque(maxlen=24)
@@ -113,10 +115,18 @@ def give_up(parent: Parent) -> None:
 
 def grow_and_shrink(parent: Parent) -> None:
     """Results of ever other sizes: their pool asks the system for memory and gives it back."""
-    length = random.choice([50_000, 200_000, 1_000_000, 3_000_000]) + random.randrange(40_000)
-    parent.results.append(parent.large.run(np.array([length], np.int64)))
+    parent.results.append(parent.large.run(LARGE[: random.randrange(1, len(LARGE))]))
     if random.randrange(12) == 0:
         parent.results.clear()
+
+
+def come_and_go(parent: Parent) -> None:
+    """The pool of a session that ends gives its memory back; some of its results live on."""
+    with inferkit.Session(WIDE_MODEL, instances=1) as session:
+        results = [session.run(LARGE) for _ in range(8)]
+    parent.results.extend(results[::2])
+    results.clear()
+    del session
 
 
 LOADS: dict[str, list[Load]] = {
@@ -125,7 +135,7 @@ LOADS: dict[str, list[Load]] = {
     "openings": [open_and_close, open_and_close, run],
     "loops": [await_many, await_many, submit],
     "withdrawals": [give_up, give_up, run],
-    "sizes": [grow_and_shrink, grow_and_shrink, grow_and_shrink],
+    "sizes": [grow_and_shrink, grow_and_shrink, come_and_go, come_and_go],
     "everything": [run, submit, call_back, open_and_close, await_many, give_up, grow_and_shrink],
 }
 

@@ -1,11 +1,10 @@
 """What runs between fork() and the child's first own step: nothing that could wait or fail."""
 
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from preload import preload
 from programs import run_program
 
 # Its handler is registered first, so it is the child's first; what is called from there until
@@ -76,14 +75,8 @@ PROGRAM = """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the spy is preloaded by Linux' loader")
-@pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler")
 def test_the_childs_handlers_take_no_lock_and_allocate_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "spy.c").write_text(SPY)
-    library = tmp_path / "spy.so"
-    build = ["cc", "-shared", "-fPIC", "-O1", "-o", str(library), str(tmp_path / "spy.c")]
-    if subprocess.run([*build, "-ldl"], capture_output=True, check=False).returncode:
-        pytest.skip("the C compiler or its C library is of another kind")
-    monkeypatch.setenv("LD_PRELOAD", str(library))
+    preload(SPY, tmp_path, monkeypatch)
     assert run_program(PROGRAM) == (0, "0 1\n", "")

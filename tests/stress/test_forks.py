@@ -6,9 +6,11 @@ INFERKIT_FULL_STRESS=1, makes 2,000 rounds at each moment.
 
 import os
 import sys
+from pathlib import Path
 
 import forking
 import pytest
+from preload import preload
 from programs import run_program
 
 pytestmark = [
@@ -32,13 +34,31 @@ def test_forks_at_any_moment(moment: str) -> None:
     assert told.startswith(f"{ROUNDS} children, failed: {{}} parent: []")
 
 
+# Giving memory back takes long, as where much of it was touched: the moment is met every time.
+SLOW = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stddef.h>
+#include <unistd.h>
+
+int munmap(void* data, size_t bytes) {
+  static int (*real)(void*, size_t);
+  if (!real) real = (int (*)(void*, size_t))dlsym(RTLD_NEXT, "munmap");
+  if (bytes > (4u << 20)) usleep(20000);
+  return real(data, bytes);
+}
+"""
+
+
 @pytest.mark.stress
 @pytest.mark.timeout(HOURS if FULL else 120)
-def test_children_that_drop_large_results() -> None:
-    """While the parent's threads grow and shrink the pool that those results lie in."""
-    rounds = 2_000 if FULL else 40
+def test_children_that_drop_large_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the parent's threads grow and shrink the pools that those results lie in."""
+    preload(SLOW, tmp_path, monkeypatch)
+    rounds = 2_000 if FULL else 24
     program = f"""
         import forking
+        forking.PATIENCE = 20
         forking.under_load("sizes", {rounds}, [forking.drop_results, forking.drop_all])
     """
     status, told, complaints = run_program(program, timeout=HOURS if FULL else 100)
