@@ -21,7 +21,7 @@ import pytest
 from conftest import check_balance
 from inferkit._options import SessionOptions
 from native_threads import threads
-from occupied import PATIENCE
+from occupied import PATIENCE, until
 
 MODEL = onnx_models.mlp_a()
 ROW = np.ones((1, 32), np.float32)
@@ -253,8 +253,8 @@ def test_closing_leaves_no_thread() -> None:
     before = native_threads()
     with inferkit.Session(MODEL, instances=2) as session:
         session.submit(ROW).result()
-        assert len(native_threads() - before) >= 2
-    assert native_threads() == before
+        until(lambda: len(native_threads() - before) >= 2)  # a thread names itself
+    until(lambda: native_threads() == before)  # one that was joined may be listed for a moment
 
 
 def test_closing_twice_is_fine() -> None:
@@ -380,7 +380,7 @@ def test_a_dropped_session_warns_and_closes() -> None:
     with pytest.warns(ResourceWarning, match="unclosed.*forgotten"):
         del session
         gc.collect()
-    assert native_threads() == before
+    until(lambda: native_threads() == before)
 
 
 def test_a_dropped_session_in_a_cycle_closes() -> None:
