@@ -8,6 +8,7 @@
 
 #include "backend/ort_handle.h"
 #include "backend/ort_limited_run.h"
+#include "backend/ort_memory.h"
 #include "backend/ort_session.h"
 #include "backend/ort_signature.h"
 #include "backend/ort_status.h"
@@ -152,6 +153,7 @@ OrtBackend::~OrtBackend() {
 }
 
 void OrtBackend::load(const OrtModel& model, const OrtOptions& options) {
+  const ort::Loading loading;
   load_ = ort::build_session(library_, model, options, load_threads_);
   if (threads_ > load_threads_) {
     solo_ = ort::build_session(library_, model, options, threads_);

@@ -82,11 +82,13 @@ OrtLibrary& OrtLibrary::open(const std::string& path) {
   if (opened == nullptr) {
     const TelemetryOff telemetry_off;  // around the mapping too: initialisers of it may look
     opened = new OrtLibrary(ort::open_shared_object(path));
-    ort::fill_tables(*opened);
   } else if (!same_file(opened->path(), path)) {
     fail(ErrorCode::runtime_not_found, "this process already runs ONNX Runtime from ",
          opened->path(), "; a second one, from ", path, ", would not share its environment");
   }
+  static bool tables_filled = false;
+  if (!tables_filled) ort::fill_tables(*opened);  // again, where there was no thread for it
+  tables_filled = true;
   return *opened;
 }
 

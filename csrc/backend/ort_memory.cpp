@@ -15,10 +15,12 @@ namespace {
 // want them.
 struct alignas(kCacheLineBytes) Header {
   Block* block;
+  bool resident;
 };
 
 // Of this thread; null: as much as there is.
 thread_local std::size_t* ration = nullptr;
+thread_local bool loading = false;
 
 void take_from_ration(std::size_t bytes) {
   if (bytes > *ration)
@@ -30,6 +32,9 @@ void take_from_ration(std::size_t bytes) {
 
 Ration::Ration(std::size_t& left_bytes) noexcept { ration = &left_bytes; }
 Ration::~Ration() { ration = nullptr; }
+
+Loading::Loading() noexcept { loading = true; }
+Loading::~Loading() { loading = false; }
 
 Memory::Memory(const Api& api, Env* env)
     : pool_(TensorPool::create(host_resource(), kLargestBlockBytes)), info_(api) {
@@ -56,12 +61,23 @@ void* Memory::allocate(Allocator* door, std::size_t bytes) {
   if (ration != nullptr) take_from_ration(bytes);
   BlockRef block = static_cast<Door*>(door)->memory->pool_->allocate(sizeof(Header) + bytes);
   auto* const header = new (block.data()) Header;
+  header->resident = loading;
+  if (loading) {
+    static_cast<Door*>(door)->memory->pool_->count_resident(
+        static_cast<std::int64_t>(block.size_bytes()));
+  }
   header->block = block.detach();
   return header + 1;
 }
 
-void Memory::give_back(Allocator*, void* data) noexcept {
-  if (data != nullptr) (static_cast<Header*>(data) - 1)->block->release();
+void Memory::give_back(Allocator* door, void* data) noexcept {
+  if (data == nullptr) return;
+  const Header* const header = static_cast<Header*>(data) - 1;
+  if (header->resident) {
+    static_cast<Door*>(door)->memory->pool_->count_resident(
+        -static_cast<std::int64_t>(header->block->size_bytes));
+  }
+  header->block->release();
 }
 
 const MemoryInfo* Memory::describe(const Allocator* door) noexcept {

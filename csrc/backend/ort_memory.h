@@ -21,6 +21,16 @@ class Ration {
   Ration& operator=(const Ration&) = delete;
 };
 
+// What the calling thread takes from Memory until this is destroyed is there to stay: weights.
+// Threads: one; not nested. Owns: nothing.
+class Loading {
+ public:
+  Loading() noexcept;
+  ~Loading();
+  Loading(const Loading&) = delete;
+  Loading& operator=(const Loading&) = delete;
+};
+
 // A tensor pool that ONNX Runtime takes weights and intermediate results from, in place of an
 // arena per session: large weights lie on huge pages, which its own heap never asks for, and what
 // one session has done with serves the next (docs/adr/0009).

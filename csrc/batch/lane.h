@@ -48,8 +48,10 @@ class Lane {
 
   // Those at the front whose deadline comes before a run begun now would end go behind all others:
   // a run for them would be in vain, and under load nothing but such runs might be made. They still
-  // run where nothing else is to do.
+  // run where nothing else is to do. Not in a lane that had no batch of late: what is expected of
+  // its runs may be wrong, and nothing but a run can tell.
   void put_hopeless_behind(std::uint32_t batch_rows, TimeNs now) {
+    if (now - last_batch_ >= kAgeingStep) return;
     while (!entries_.empty() && entries_.front().order.deadline != kNever) {
       Entry& last = entries_.back();
       const TimeNs ends = now + latency.mean(std::min(rows_, batch_rows));
@@ -96,7 +98,8 @@ class Lane {
   }
 
   // Before each batch is taken: the load fades by an eighth with every one.
-  void note_load() noexcept {
+  void note_load(TimeNs now) noexcept {
+    last_batch_ = now;
     load_rows_ = std::max(rows_ + running_rows, load_rows_ - (load_rows_ + 7) / 8);
   }
 
@@ -245,6 +248,7 @@ class Lane {
   TimeNs earliest_deadline_ = kNever;
   TimeNs kept_deadline_ = kNever;
   TimeNs last_arrival_ = 0;
+  TimeNs last_batch_ = -kAgeingStep;
   double gap_ = 0;
   std::uint32_t arrivals_ = 0;
 };

@@ -23,6 +23,7 @@ bool wait_for_answer(SessionObject* session, EngineRequest* request) {
     if (engine.await(request, slice_end(engine.clock(), kNever))) return true;
   }
   while (look_up()) {
+    if (is_terminal(request->state())) return true;
     if (engine.forked()) {  // by a signal's handler: the answer will come, but to the parent only
       raise_request_error(session, *request);
       return false;

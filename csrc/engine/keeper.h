@@ -23,6 +23,8 @@ class Keeper {
     return word_.exchange(kArmed, std::memory_order_release) == kParked;
   }
   void wake() noexcept { Atom::wake(word_, 1); }
+  // What it was armed for last.
+  [[nodiscard]] TimeNs due() const noexcept { return due_.load(std::memory_order_relaxed); }
 
   void stop() noexcept {
     stopped_.store(true, std::memory_order_relaxed);  // published by the exchange

@@ -176,6 +176,7 @@ double row_difference(const TensorView& batch, std::size_t row, const TensorView
     if (std::isnan(a) && std::isnan(b)) continue;
     if (std::isnan(a) != std::isnan(b)) return INFINITY;
     if (a == b) continue;  // infinities included
+    if (!std::isfinite(a) || !std::isfinite(b)) return INFINITY;
     largest = std::max(largest, std::abs(b));
     difference = std::max(difference, std::abs(a - b));
   }

@@ -170,8 +170,9 @@ class Scheduler {
   void hand_over(std::uint32_t lease, DurationNs predicted, TimeNs now, Wakes& wakes) noexcept;
   void set_alarm(TimeNs now, Wakes& wakes) noexcept;
   [[nodiscard]] TimeNs next_upkeep(TimeNs now) noexcept {
-    // Always when nothing runs: it may be the last look for long.
-    const bool looks = now >= upkeep_look_ || known_free_ == all_leases();
+    // Always when nothing runs: it may be the last look for long. And whenever the alarm is due,
+    // or the keeper would be told of a time that has passed.
+    const bool looks = now >= std::min(upkeep_look_, upkeep_at_) || known_free_ == all_leases();
     if (upkeep_ == nullptr || !looks) return upkeep_at_;
     upkeep_look_ = now + Upkeep::kEvery;
     if (!upkeep_->wanted()) return upkeep_at_ = kNever;

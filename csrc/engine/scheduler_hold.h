@@ -153,7 +153,7 @@ bool Scheduler<Atom>::may_take(const Role<Atom>& role, const Lane<Atom>& lane, D
 template <class Atom>
 bool Scheduler<Atom>::claim(Lane<Atom>& lane, std::uint32_t rows, std::uint32_t lease, TimeNs now) {
   Batch<Atom>& batch = batches_[lease];
-  lane.note_load();
+  lane.note_load(now);
   const auto add = [&](Record* request) {
     if (!request->move(RequestState::queued, RequestState::claimed)) {
       resolver_.bury(request);  // a tombstone

@@ -17,9 +17,8 @@ class Upkeep {
   // `runs`: where the model computes; may be null.
   Upkeep(TensorPool& own, TensorPool* runs) noexcept : own_(own), runs_(runs) {}
 
-  // Of the pool where models compute only what idles counts: what it lends are weights.
   [[nodiscard]] bool wanted() const noexcept {
-    return own_.may_grow_older() || (runs_ != nullptr && runs_->has_much_idle());
+    return own_.may_grow_older() || (runs_ != nullptr && runs_->may_grow_older());
   }
 
   void run() noexcept {

@@ -76,7 +76,7 @@ class ChunkStore {
       if (idle > budget_bytes_ / 2) return drop(slot);
       // Sizes that change all the time must not pile up. Nobody knows which block idles longest:
       // all go, and those in use come back. What is lent is most just before a block is put.
-      if (idle > kIdlePerLent * peak_.note(lent_.bytes(), clock_.now())) give_back_idle();
+      if (idle > kIdlePerLent * peak_.note(lent_for_now(), clock_.now())) give_back_idle();
     }
     push(slot);
   }
@@ -86,18 +86,18 @@ class ChunkStore {
     peak_.forget();
     give_back_idle();
   }
-
-  // Now and then, at best by a thread that nobody waits for. What was lent long ago says nothing of
-  // what will be: what idles beyond what was lent of late goes back, but for a little.
+  // Now and then: what idles beyond what was lent of late goes back, but for a little.
   void grow_older() noexcept {
-    const std::uint64_t of_late = peak_.note(lent_.bytes(), clock_.now());
+    const std::uint64_t of_late = peak_.note(lent_for_now(), clock_.now());
     if (idle_large_bytes() > std::max(kLittle, kIdlePerLent * of_late)) give_back_idle();
   }
-  // Whether there is something for grow_older(), or will be once what is lent comes back.
   [[nodiscard]] bool may_grow_older() const noexcept {
-    return idle_large_bytes() + lent_.bytes() > kLittle;
+    return idle_large_bytes() + lent_for_now() > kLittle;
   }
-  [[nodiscard]] bool has_much_idle() const noexcept { return idle_large_bytes() > kLittle; }
+  // Of what is lent. relaxed: a hint.
+  void count_resident(std::int64_t bytes) noexcept {
+    resident_.fetch_add(static_cast<std::uint64_t>(bytes), std::memory_order_relaxed);
+  }
 
   // From now on a block with a chunk of its own is given back as soon as it is put.
   void stop_keeping() noexcept { keeping_.store(false, std::memory_order_relaxed); }
@@ -118,10 +118,14 @@ class ChunkStore {
   [[nodiscard]] std::uint64_t idle_large_bytes() const noexcept {
     return idle_large_.load(std::memory_order_relaxed);
   }
+  [[nodiscard]] std::uint64_t lent_for_now() const noexcept {
+    const std::uint64_t lent = lent_.bytes();
+    return lent - std::min(lent, resident_.load(std::memory_order_relaxed));
+  }
 
   // A run takes its sizes one after the other, so together they are more than it holds at once.
   static constexpr std::uint64_t kIdlePerLent = 2;
-  // Kept however long nobody asks: to fault it in again would cost the next request milliseconds.
+  // Kept however long nobody asks: faulting it in again takes milliseconds.
   static constexpr std::uint64_t kLittle = std::uint64_t{24} << 20;
   static constexpr std::size_t kChunkBytes = std::size_t{64} << 10;
   static constexpr std::uint32_t kNone = FreeList<Atom>::kNone;
@@ -283,7 +287,8 @@ class ChunkStore {
   SlotTable<Atom> slots_;
   std::array<FreeList<Atom>, kSizeClassCount> free_;
   Atomic<std::uint64_t> idle_large_{0};
-  RecentPeak<Atom> peak_;  // bytes lent
+  RecentPeak<Atom> peak_;  // bytes lent for now
+  Atomic<std::uint64_t> resident_{0};
   Atomic<std::uint64_t> misses_{0};
   Atomic<bool> keeping_{true};
   ForkMutex mutex_;

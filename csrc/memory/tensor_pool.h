@@ -68,7 +68,8 @@ class BasicTensorPool {
   // while may_grow_older(). Best on a thread that nobody waits for.
   void grow_older() noexcept { store_.grow_older(); }
   [[nodiscard]] bool may_grow_older() const noexcept { return store_.may_grow_older(); }
-  [[nodiscard]] bool has_much_idle() const noexcept { return store_.has_much_idle(); }
+  // Of what is lent so many bytes more, or less, are there to stay: no measure of what runs need.
+  void count_resident(std::int64_t bytes) noexcept { store_.count_resident(bytes); }
 
   [[nodiscard]] std::size_t budget_bytes() const noexcept { return store_.budget_bytes(); }
 

@@ -82,13 +82,14 @@ class Future(concurrent.futures.Future[_core.Result]):
         return super().exception(0)
 
     def _wait(self, timeout: float | None) -> None:
-        if self.done():
-            return
-        self._refuse_endless_wait()
         end = float("inf") if timeout is None else time.monotonic() + timeout
-        with self._condition:
-            while not self.done() and (left := end - time.monotonic()) > 0:
-                self._condition.wait(min(left, _LOOKS_UP_EVERY))
+        while not self.done():
+            self._refuse_endless_wait()  # each time: a signal's handler may have forked
+            with self._condition:
+                if not self.done() and (left := end - time.monotonic()) > 0:
+                    self._condition.wait(min(left, _LOOKS_UP_EVERY))
+            if time.monotonic() >= end:
+                return
 
     def _refuse_endless_wait(self) -> None:
         if self._call.forked():

@@ -58,6 +58,7 @@ TEST_CASE("lane: whom no run serves in time goes behind the others, and does run
   Record* plain = records.make();
   std::uint64_t sequence = 0;
   for (Record* record : {hopeless, worse, just, plain}) lane.push(record, sequence++);
+  lane.note_load(900);
   lane.put_hopeless_behind(1, 1'000);  // nothing is known of its runs
   CHECK(lane.state(false, 0).head == order_of(5, 0, 1'099, 0));
   lane.latency.record(1, 100);
@@ -65,6 +66,23 @@ TEST_CASE("lane: whom no run serves in time goes behind the others, and does run
   lane.put_hopeless_behind(1, 1'000);
   CHECK(lane.earliest_deadline() == 1'050);  // they expire when they would have
   CHECK(pop_all(lane) == std::vector<Record*>{just, plain, worse, hopeless});
+}
+
+TEST_CASE("lane: nobody is given up where no batch was made of late") {
+  Records records;
+  TestLane lane(*records.make());
+  Record* hopeless = records.make({.deadline = 5 * kSecond + 1});
+  Record* plain = records.make();
+  lane.push(hopeless, 0);
+  lane.push(plain, 1);
+  lane.latency.record(1, kSecond);
+  lane.put_hopeless_behind(1, 5 * kSecond);  // there was none at all
+  CHECK(lane.state(false, 0).head == order_of(0, 0, 5 * kSecond + 1, 0));
+  lane.note_load(4 * kSecond);
+  lane.put_hopeless_behind(1, 5 * kSecond);
+  CHECK(lane.state(false, 0).head == order_of(0, 0, 5 * kSecond + 1, 0));
+  lane.put_hopeless_behind(1, 5 * kSecond - 1);
+  CHECK(pop_all(lane) == std::vector<Record*>{plain, hopeless});
 }
 
 TEST_CASE("lane: the load is the most rows queued and running of late, and fades") {
@@ -75,15 +93,15 @@ TEST_CASE("lane: the load is the most rows queued and running of late, and fades
   std::uint64_t sequence = 0;
   for (int i = 0; i < 56; ++i) lane.push(records.make(), sequence++);
   CHECK(lane.state(false, 0).load_rows == 64);
-  lane.note_load();
+  lane.note_load(0);
   CHECK(pop_all(lane).size() == 56);
   lane.push(records.make(), sequence++);
   CHECK(lane.state(false, 0).running);
   for (const std::uint32_t expected : {64U, 56U, 49U, 42U}) {
     CHECK(lane.state(false, 0).load_rows == expected);
-    lane.note_load();
+    lane.note_load(0);
   }
-  for (int batch = 0; batch < 20; ++batch) lane.note_load();
+  for (int batch = 0; batch < 20; ++batch) lane.note_load(0);
   CHECK(lane.state(false, 0).load_rows == 9);  // what is there now
 }
 

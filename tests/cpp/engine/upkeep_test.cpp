@@ -5,6 +5,8 @@
 #include <atomic>
 #include <vector>
 
+#include "memory/host_resource.h"
+#include "support/desk.h"
 #include "support/engine_rig.h"
 #include "support/patience.h"
 
@@ -45,6 +47,25 @@ TEST_CASE("upkeep: memory goes back though nobody asks the session any more") {
   rig.engine().release(submit_rows(rig, 10));
   CHECK(rig.stats().pool.bytes_reserved > 40 * kMiB);
   CHECK(comes_down_to(rig, clock, kMiB));
+}
+
+TEST_CASE("upkeep: the keeper is never told of a time that has passed, busy or idle") {
+  Desk desk;
+  const PoolRef pool = TensorPool::create(host_resource(), 100 * kMiB, desk.clock);
+  const BlockRef held = pool->allocate(40 * kMiB);
+  Upkeep upkeep(*pool, nullptr);
+  desk.scheduler.watch(upkeep);
+  CHECK(desk.ring() == kNoLease);
+  const TimeNs first = desk.scheduler.keeper().due();
+  CHECK(first == desk.clock.now() + Upkeep::kEvery);
+  desk.clock.advance(Upkeep::kEvery - 1);
+  CHECK(desk.ring() == kNoLease);  // idle once more, just before the alarm
+  CHECK(desk.scheduler.keeper().due() == first);
+  static_cast<void>(desk.queue({}));
+  REQUIRE(desk.ring_as_runner() == 0);
+  desk.clock.advance(1);
+  CHECK(desk.ring() == kNoLease);  // as the keeper does
+  CHECK(desk.scheduler.keeper().due() == first + Upkeep::kEvery);
 }
 
 TEST_CASE("upkeep: a session that holds little wakes nobody for it") {

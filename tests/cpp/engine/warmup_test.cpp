@@ -93,6 +93,15 @@ TEST_CASE("warm-up: so is one whose rows lean on each other for rare values only
   CHECK(says(findings.signature.reason, "infinities and NaN"));
 }
 
+TEST_CASE("warm-up: infinite alone and finite in a batch is another answer") {
+  const auto log_above_least = each([](const float* x, std::size_t i, std::size_t count) {
+    float least = x[0];
+    for (std::size_t k = 0; k < count; ++k) least = std::min(least, x[k]);
+    return std::log(x[i] - least);
+  });
+  CHECK_FALSE(look_at(row_wise_signature(1), log_above_least).signature.batched);
+}
+
 TEST_CASE("warm-up: so is one that loses rows when they repeat") {
   const Findings findings = look_at(row_wise_signature(2), [](Inputs inputs, Outputs outputs) {
     const std::int64_t rows = inputs[0].shape[0];
