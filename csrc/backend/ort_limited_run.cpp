@@ -21,7 +21,7 @@ LimitedRun::LimitedRun(const Api& api, RunLimits& limits)
       end_at(until);
     });
   } catch (const std::system_error& error) {
-    fail(ErrorCode::backend, "the system refused a thread: ", error.what());
+    throw no_thread(error);
   }
 }
 

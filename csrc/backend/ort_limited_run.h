@@ -16,7 +16,7 @@ namespace inferkit::ort {
 // ends the run at the model's next operator when the time is over; memory beyond the limit fails
 // it. Not for a request's path.
 // Threads: one. Owns: options and thread. Blocks: the destructor, for the thread to end.
-// Throws: the constructor, Error(backend).
+// Throws: the constructor, Error(backend), Error(system_limit).
 class LimitedRun {
  public:
   LimitedRun(const Api& api, RunLimits& limits);

@@ -11,7 +11,7 @@ namespace ort {
 // fork() would wait for ever for a thread that was making it in the parent. Called with the lock
 // that a fork() waits for (ort_library.cpp), which a load of the user's model must not hold: that
 // may take minutes. A library that refuses the session is not refused for that.
-// Blocks: some milliseconds. Throws: std::system_error without a thread.
+// Blocks: some milliseconds. Throws: Error(system_limit) without a thread.
 void fill_tables(const OrtLibrary& library);
 
 }  // namespace ort

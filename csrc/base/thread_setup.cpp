@@ -71,17 +71,26 @@ void prepare_own_thread(const char* name) noexcept {
   take_name(name);
 }
 
+Error no_thread(const std::system_error& refusal) {
+  return {ErrorCode::system_limit, text("the system refused a thread: ", refusal.what()),
+          refusal.code().value()};
+}
+
 void on_prepared_thread(const char* name, const std::function<void()>& work) {
   std::exception_ptr thrown;
-  std::thread thread([&] {
+  const auto run = [&] {
     prepare_own_thread(name);
     try {
       work();
     } catch (...) {
       thrown = std::current_exception();
     }
-  });
-  thread.join();
+  };
+  try {
+    std::thread(run).join();
+  } catch (const std::system_error& refusal) {
+    throw no_thread(refusal);
+  }
   if (thrown) std::rethrow_exception(thrown);
 }
 

@@ -3,6 +3,9 @@
 
 #include <cstdint>
 #include <functional>
+#include <system_error>
+
+#include "base/error.h"
 
 namespace inferkit {
 
@@ -12,9 +15,12 @@ namespace inferkit {
 // Threads: the calling one only. Blocks: never. Throws: never.
 void prepare_own_thread(const char* name) noexcept;
 
+// What it means that a std::thread could not be made: system_limit, with the system's number.
+[[nodiscard]] Error no_thread(const std::system_error& refusal);
+
 // Runs `work` on a new prepared thread and waits for it. ONNX Runtime's sessions are built this
 // way, since its pools inherit the mask of the thread that creates them.
-// Threads: any. Blocks: until `work` is done. Throws: what `work` threw.
+// Threads: any. Blocks: until `work` is done. Throws: what `work` threw; Error(system_limit).
 void on_prepared_thread(const char* name, const std::function<void()>& work);
 
 // Flushes denormals (inputs and results) on this thread until destroyed, then puts back exactly

@@ -45,16 +45,6 @@ bool start_or_wait(RunCoroutine* coroutine, Feeds& feeds) {
   return coroutine->port->join_line(coroutine);
 }
 
-// Null with an exception set.
-LoopPort* find_port(SessionObject* session, PyObject* loop) {
-  try {
-    return LoopPorts::of(session).port_of(loop);
-  } catch (const Error& error) {  // no descriptor is left
-    set_error(error);
-    return nullptr;
-  }
-}
-
 // For what a coroutine function would raise: known at the call, told where it is awaited.
 bool refuse_later(RunCoroutine* coroutine) {
   const bool wrong_call = PyErr_ExceptionMatches(PyExc_TypeError) != 0;
@@ -134,7 +124,7 @@ bool start(RunCoroutine* coroutine) {
     static_cast<void>(feeds.admit(session, call, nullptr, nullptr, IfFull::fail));
     return false;
   }
-  coroutine->port = find_port(session, loop.get());
+  coroutine->port = LoopPorts::of(session).port_of(loop.get());
   if (coroutine->port == nullptr) return false;
   if (call.wait_when_full) return start_or_wait(coroutine, feeds);
   EngineRequest* request = feeds.admit(session, call, coroutine->port, coroutine, IfFull::fail);

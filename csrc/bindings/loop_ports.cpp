@@ -2,8 +2,9 @@
 
 #include <pthread.h>
 
-#include <system_error>
 #include <type_traits>
+
+#include "bindings/errors.h"
 
 namespace inferkit {
 namespace {
@@ -24,7 +25,7 @@ void forget_in_child() { static_cast<void>(the_idle_ports.drain()); }
 
 IdlePorts& idle_ports() noexcept { return the_idle_ports; }
 
-// Takers have the GIL: they come one at a time. Throws: std::system_error, std::bad_alloc.
+// Takers have the GIL: they come one at a time. Throws: Error(system_limit), std::bad_alloc.
 LoopPort* take_idle_port() {
   LoopPort* port = idle_ports().drain();
   if (port == nullptr) return new LoopPort;
@@ -91,8 +92,8 @@ LoopPort* LoopPorts::attach_spare(PyObject* loop) {
       newest_.store(port, std::memory_order_release);
     }
     return port->attach(loop, *this) ? port : nullptr;
-  } catch (const std::system_error& error) {
-    PyErr_Format(PyExc_OSError, "%s", error.what());
+  } catch (const Error& error) {  // no descriptor is left
+    set_error(error);
   } catch (const std::bad_alloc&) {
     PyErr_NoMemory();
   }

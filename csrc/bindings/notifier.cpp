@@ -74,8 +74,7 @@ bool Notifier::start() {
     the_notifier.store(notifier.release(), std::memory_order_release);
     return true;
   } catch (const std::system_error& error) {
-    set_error(Error(ErrorCode::system_limit, text("no thread for callbacks: ", error.what()),
-                    error.code().value()));
+    set_error(no_thread(error));
   } catch (const std::bad_alloc&) {
     PyErr_NoMemory();
   }

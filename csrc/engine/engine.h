@@ -39,8 +39,8 @@ enum class IfFull : std::uint8_t {
 // Throws: only what each method names.
 class Engine {
  public:
-  // Blocks: warm-up. Throws: Error(model_load), for want of threads too; Error(invalid_input) for
-  // options.
+  // Blocks: warm-up. Throws: Error(model_load); Error(system_limit) for want of threads;
+  // Error(invalid_input) for options.
   // `load_time`: how long the backend took to load, which bounds the warm-up from below.
   [[nodiscard]] static std::shared_ptr<Engine> open(std::unique_ptr<Backend> backend,
                                                     const EngineOptions& options,

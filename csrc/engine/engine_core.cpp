@@ -52,9 +52,12 @@ void Engine::Core::start_threads() try {
   }
   INFERKIT_FAILPOINT("engine.start_thread");
   threads.emplace_back([this] { keeper_main(); });
-} catch (const std::exception& error) {
+} catch (const std::system_error& refusal) {
   join_threads();  // those that did start
-  fail(ErrorCode::model_load, "the system refused a thread: ", error.what());
+  throw no_thread(refusal);
+} catch (...) {
+  join_threads();
+  throw;
 }
 
 void Engine::Core::runner_main(std::uint32_t me) {

@@ -108,9 +108,11 @@ void Scheduler<Atom>::dispatch(const Role<Atom>& role, TimeNs now, int& mine, Wa
   wakes.hint = false;
   if (known_free_ == 0) return;
   lanes_.for_each([&](Lane<Atom>& lane) { lane.put_hopeless_behind(limits_.preferred_rows, now); });
+  BatchLimits limits = limits_;
+  if (resolver_.credits.closed()) limits.max_delay = 0;  // no company will come any more
   while (known_free_ != 0) {
     const auto free = static_cast<std::uint32_t>(__builtin_popcount(known_free_));
-    const Decision decision = decide(lanes_.states(limits_.max_delay > 0, now), limits_, free, now);
+    const Decision decision = decide(lanes_.states(limits.max_delay > 0, now), limits, free, now);
     if (decision.kind != Decision::Kind::run) {
       wait_until_ = decision.until;
       return;

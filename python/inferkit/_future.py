@@ -107,7 +107,9 @@ class Future(concurrent.futures.Future[_core.Result]):
 def _free_conditions() -> None:
     """Make futures usable in a child of fork(): a thread of the parent may have been inside one."""
     for condition in _core.future_conditions():
-        condition._at_fork_reinit()  # as the interpreter does with its own
+        # What the thread that forked holds, as a handler of signals may, is held by it here too.
+        if not condition._is_owned():
+            condition._at_fork_reinit()  # as the interpreter does with its own
 
 
 if hasattr(os, "register_at_fork"):

@@ -90,7 +90,7 @@ class SystemLimitError(InferkitError, OSError):
     """The operating system refused a file descriptor or a thread that the call needs.
 
     ``errno`` tells which, as in every OSError: EMFILE or ENFILE for descriptors, EAGAIN for
-    threads. Nothing was queued, and the session serves on.
+    threads. Nothing was queued; an open session serves on, one that was being opened is not.
     """
 
 

@@ -450,7 +450,7 @@ def test_no_thread_left_is_an_error_of_that_call() -> None:
     code, out, err = run_program(program)
     assert (code, err) == (0, "")
     first, *rest = out.splitlines()
-    assert first.startswith("True [Errno 11] no thread for callbacks: ")
+    assert first.startswith("True [Errno 11] the system refused a thread: ")
     assert rest == ["(1, 1)", "(1, 1) 2"]
 
 

@@ -51,6 +51,16 @@ void check_refused(Rig& rig) {
   CHECK(error->code() == ErrorCode::session_closed);
 }
 
+TEST_CASE("engine: a drain does not wait for company, which is refused by then") {
+  EngineOptions options = bare_options();
+  options.max_delay_ns = 3600 * kSecond;
+  Rig rig(options);
+  EngineRequest* const alone = rig.submit({1});
+  rig.engine().close(true, 20 * kSecond);
+  REQUIRE(rig.box.take() == alone);
+  CHECK(collect(rig.engine(), alone).values == answer_to({1}));
+}
+
 TEST_CASE("engine: closing with a drain answers everybody first") {
   Rig rig(for_many());
   rig.occupy();

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cerrno>
 #include <memory>
 #include <numeric>
 #include <optional>
@@ -331,7 +332,8 @@ TEST_CASE("engine: threads that the system refuses are an error, not an end of t
           Engine::open(std::make_unique<ScriptedBackend>(row_wise_signature(1), 3), options));
     });
     REQUIRE(error.has_value());
-    CHECK(error->code() == ErrorCode::model_load);
+    CHECK(error->code() == ErrorCode::system_limit);
+    CHECK(error->backend_code() == EAGAIN);
     CHECK(says(error->message(), "thread"));
   }
 }
