@@ -23,13 +23,12 @@ std::string describe(const TensorSpec& spec, bool batched) {
   out += " [";
   for (std::size_t axis = 0; axis < spec.shape.rank(); ++axis) {
     if (axis != 0) out += ", ";
-    const bool counts_rows = axis == 0 && batched;
-    if (spec.shape[axis] >= 0 && !counts_rows) {
+    if (spec.shape[axis] >= 0) {
       out += std::to_string(spec.shape[axis]);
-    } else if (axis < spec.symbols.size() && !spec.symbols[axis].empty()) {
+    } else if (!spec.symbols[axis].empty()) {
       out += spec.symbols[axis];
     } else {
-      out += counts_rows ? "rows" : "?";
+      out += axis == 0 && batched ? "rows" : "?";
     }
   }
   return out + "]";

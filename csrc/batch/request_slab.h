@@ -8,6 +8,7 @@
 #include <mutex>
 #include <new>
 
+#include "base/failpoint.h"
 #include "batch/request.h"
 #include "memory/free_list.h"
 
@@ -32,6 +33,7 @@ class RequestSlab {
   [[nodiscard]] Request<Atom>* take() noexcept {
     std::uint32_t index = free_.pop(*this);
     while (index == FreeList<Atom>::kNone) {
+      INFERKIT_FAILPOINT("request_slab.empty");
       const std::lock_guard lock(grow_mutex_);  // rare, and never while anything else is held
       // Somebody may have grown it while we waited: once is enough for everybody.
       index = free_.pop(*this);
@@ -83,7 +85,9 @@ class RequestSlab {
   // By the constructor, or under grow_mutex_.
   bool grow() noexcept {
     if (used_ == kMaxSegments) return false;
-    auto* records = new (std::nothrow) Request<Atom>[segment_size_];
+    auto* records = INFERKIT_FAILS("request_slab.grow") ? nullptr
+                                                        : new (std::nothrow)
+                                                              Request<Atom>[segment_size_];
     if (records == nullptr) return false;
     const std::uint32_t first = used_ * segment_size_;
     // release: pairs with count_in_flight(); the free list publishes it to everybody else.

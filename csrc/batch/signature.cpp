@@ -30,18 +30,15 @@ std::string obstacle(const char* side, const TensorSpec& spec) {
 
 // Empty, or why an axis cannot count rows whose name another axis has as well.
 std::string shared_symbol(const Signature& signature) {
-  const auto symbol = [](const TensorSpec& spec, std::size_t axis) {
-    return axis < spec.symbols.size() ? spec.symbols[axis] : std::string();
-  };
   std::vector<const TensorSpec*> all;
   all.reserve(signature.inputs.size() + signature.outputs.size());
   for (const TensorSpec& spec : signature.inputs) all.push_back(&spec);
   for (const TensorSpec& spec : signature.outputs) all.push_back(&spec);
   for (const TensorSpec* rows : all) {
-    const std::string name = symbol(*rows, 0);
+    const std::string& name = rows->symbols[0];
     for (const TensorSpec* spec : all) {
       for (std::size_t axis = 1; !name.empty() && axis < spec->shape.rank(); ++axis) {
-        if (symbol(*spec, axis) != name) continue;
+        if (spec->symbols[axis] != name) continue;
         return text("the first dimension of '", rows->name, "', ", name, ", is dimension ", axis,
                     " of '", spec->name, "' too");
       }

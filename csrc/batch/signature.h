@@ -14,7 +14,7 @@ struct TensorSpec {
   std::string name;
   DType dtype = DType::float32;
   Shape shape;                       // -1 where the model leaves the dimension open
-  std::vector<std::string> symbols;  // one per dimension; empty where the model names none
+  std::vector<std::string> symbols;  // one per dimension, and an empty one where it has no name
 };
 
 // A dimension that a request chooses. Two requests share a batch only if all of these agree.

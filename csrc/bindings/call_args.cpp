@@ -79,7 +79,8 @@ bool read_timeout(PyObject* value, const Clock& clock, TimeNs& deadline) {
   constexpr const char* kExpected = "seconds >= 0, or None";
   const double seconds = PyFloat_AsDouble(value);
   if (seconds == -1.0 && PyErr_Occurred() != nullptr) {
-    return forget_error() && refuse("timeout", kExpected, value);
+    if (!forget_error()) return false;
+    return refuse("timeout", kExpected, value);
   }
   if (!(seconds >= 0)) return refuse("timeout", kExpected, value);
   // More than a century is for ever; below it nothing overflows.

@@ -62,10 +62,4 @@ class Feeds {
   std::vector<TensorView> many_views_;
 };
 
-// select_outputs, Feeds::read and Feeds::admit in one, for a single attempt. Nothing is queued when
-// it returns null.
-[[nodiscard]] EngineRequest* admit_feeds(SessionObject* session, const CallArgs& call,
-                                         EngineSink* sink, void* user, IfFull if_full,
-                                         OutputSelection& out);
-
 }  // namespace inferkit

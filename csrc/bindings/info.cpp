@@ -20,7 +20,7 @@ Ref shape_of(const TensorSpec& spec) {
     Ref dim = Ref::borrow(Py_None);
     if (spec.shape[axis] >= 0) {
       dim = Ref::steal(PyLong_FromLongLong(spec.shape[axis]));
-    } else if (axis < spec.symbols.size() && !spec.symbols[axis].empty()) {
+    } else if (!spec.symbols[axis].empty()) {
       dim = text_of(spec.symbols[axis]);
     }
     if (!dim) return {};
