@@ -134,6 +134,16 @@ def many_inputs_and_outputs() -> bytes:
     )
 
 
+def sum_of_inputs(count: int) -> bytes:
+    """``y = x0 + x1 + ...``: as many inputs ``[batch, 3]`` of float32 as that."""
+    names = [f"x{i}" for i in range(count)]
+    return _model(
+        [helper.make_node("Sum", names, ["y"])],
+        [_tensor(name, "float32", ["batch", 3]) for name in names],
+        [_tensor("y", "float32", ["batch", 3])],
+    )
+
+
 def fixed_batch(rows: int = 1, width: int = 3) -> bytes:
     """``y = x + x`` whose axis 0 is fixed to ``rows``: served unbatched."""
     return _model(

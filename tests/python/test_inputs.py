@@ -1,9 +1,10 @@
 """What may be fed: every layout of the right array, lists, scalars; the rest is refused by name."""
 
+import asyncio
 import collections
 import tracemalloc
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import inferkit
@@ -118,6 +119,29 @@ def test_feeds_may_change_after_the_call(echo: inferkit.Session) -> None:
     assert np.array_equal(future.result()["y"], X)
 
 
+@pytest.mark.parametrize("way", ["iterable", "async iterable"])
+@pytest.mark.parametrize("form", [np.copy, lambda x: {"x": x}, lambda x: x, np.ndarray.tolist])
+def test_entries_of_map_async_are_taken_as_they_were_given(
+    echo: inferkit.Session, way: str, form: Callable[[NDArray[Any]], Any]
+) -> None:
+    buffer = np.zeros((1, 3), np.float32)
+
+    def entries() -> Iterator[Any]:
+        for i in range(5):
+            buffer[...] = i
+            yield form(buffer)
+
+    async def async_entries() -> AsyncIterator[Any]:
+        for entry in entries():
+            yield entry
+
+    async def main() -> list[float]:
+        given = entries() if way == "iterable" else async_entries()
+        return [each["y"][0, 0] async for each in echo.map_async(given)]
+
+    assert asyncio.run(main()) == [0, 1, 2, 3, 4]
+
+
 @pytest.mark.parametrize(
     "wrap",
     [
@@ -137,7 +161,15 @@ def test_names_are_compared_not_only_identical(echo: inferkit.Session) -> None:
 
         __slots__ = ()
 
-    assert np.array_equal(echo.run({Name("x"): X})["y"], X)
+    assert np.array_equal(echo.run({Name("x"): X}, outputs=[Name("y")])["y"], X)
+
+
+def test_more_inputs_than_a_call_has_room_for_on_its_stack() -> None:
+    fed = {f"x{i}": X + i for i in range(9)}
+    mixed = {**fed, "x3": (X + 3)[::-1][::-1], "x5": (X + 5).astype(">f4"), "x8": [*(X + 8)]}
+    with inferkit.Session(onnx_models.sum_of_inputs(9)) as session:
+        for feeds in (fed, mixed):
+            assert np.array_equal(session.run(feeds)["y"], 9 * X + 36)
 
 
 # ---- what is no array -----------------------------------------------------------------------

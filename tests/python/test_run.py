@@ -289,6 +289,8 @@ def test_time_enough(mlp: inferkit.Session, timeout: float) -> None:
         ({"priority": 10**5000}, ["priority", "int"]),
         ({"timeout": 10**5000}, ["timeout", "int"]),
         ({"priority": 2**31}, ["priority", "2147483648"]),
+        ({"priority": -(2**31) - 1}, ["priority", "-2147483649"]),
+        ({"priority": -(2**70)}, ["priority", str(-(2**70))]),
         ({"when_full": "drop"}, ["when_full", "'raise'", "'wait'", "'drop'"]),
         ({"when_full": 1}, ["when_full", "1"]),
         ({"outputs": ["z"]}, ["outputs", "'y'", "'z'"]),
@@ -327,6 +329,21 @@ def test_calls_that_python_refuses(
 
 def test_feeds_may_be_named(mlp: inferkit.Session) -> None:
     assert mlp.run(feeds=np.ones((1, 32), np.float32), priority=-5)["y"].shape == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"priority": -1},
+        {"priority": -(2**31)},
+        {"priority": 2**31 - 1},
+        {"timeout": None, "when_full": None, "outputs": None},
+        {"timeout": 1e300, "when_full": "raise"},
+        {"when_full": "wait", "outputs": ("y",)},
+    ],
+)
+def test_arguments_at_their_limits(mlp: inferkit.Session, arguments: dict[str, Any]) -> None:
+    assert mlp.run(np.ones((1, 32), np.float32), **arguments)["y"].shape == (1, 1)
 
 
 # ---- Ctrl-C ---------------------------------------------------------------------------------

@@ -137,6 +137,13 @@ TEST_CASE("check_inputs: without batching axis 0 is a dimension like any other")
              "expected float32 []", "got float32 [1]", "rank"));
 }
 
+TEST_CASE("check_inputs: without batching an open axis 0 is not said to count rows") {
+  const Signature signature =
+      signature_of({spec_of("x", kFloat, {-1, 2})}, {spec_of("y", kFloat, {})});
+  REQUIRE_FALSE(signature.batched);
+  CHECK(says(refusal(signature, {bare(kFloat, {3, 5})}), "'x'", "expected float32 [?, 2]"));
+}
+
 TEST_CASE("check_inputs: requests that may not share a batch have different lane hashes") {
   const Signature signature =
       signature_of({spec_of("x", kFloat, {-1, -1, -1})}, {spec_of("y", kFloat, {-1})});

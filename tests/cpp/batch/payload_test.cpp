@@ -45,6 +45,20 @@ TEST_CASE("payload: what goes in comes out, bytes, shape and alignment") {
   }
 }
 
+TEST_CASE("payload: rows from the middle on, for a request that runs in parts") {
+  const PoolRef pool = TensorPool::create(host_resource(), 1 << 20);
+  const Signature signature =
+      signature_of({spec_of("a", kFloat, {-1, 2}), spec_of("b", DType::uint8, {-1, -1})},
+                   {spec_of("y", kFloat, {-1})});
+  Values<float> a(kFloat, {3, 2}, {1, 2, 3, 4, 5, 6});
+  Values<std::uint8_t> b(DType::uint8, {3, 1}, {7, 8, 9});
+  const BlockRef block = pack(*pool, signature, {a.view(), b.view()});
+  const Payload payload(signature, block.data());
+  CHECK(read<float>(payload.input(0, 1, 1)) == std::vector<float>{3, 4});
+  CHECK(read<std::uint8_t>(payload.input(1, 2, 1)) == std::vector<std::uint8_t>{8, 9});
+  CHECK(payload.input(1, 2, 1).shape == shape_of({2, 1}));
+}
+
 TEST_CASE("payload: it is a snapshot") {
   const PoolRef pool = TensorPool::create(host_resource(), 1 << 20);
   const Signature signature =

@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/failpoint.h"
 #include "memory/host_resource.h"
 #include "memory/tensor_pool.h"
 
@@ -115,8 +116,37 @@ TEST_CASE("request_slab: grows to its last segment, says so, and goes on afterwa
   CHECK(std::set<Record*>(records.begin(), records.end()).size() == records.size());
   CHECK(records.size() == 256);
   CHECK(slab.take() == nullptr);
+  CHECK(slab.count_in_flight() == 256);
   release_both(slab, records[100]);
   CHECK(slab.take() == records[100]);
+}
+
+TEST_CASE("request_slab: without memory for more it is full, and no longer once there is some") {
+  Slab slab(1);
+  Record* first = take(slab);
+  first->open();
+  {
+    const failpoint::Scoped no_memory("request_slab.grow", failpoint::Plan{});
+    CHECK(slab.take() == nullptr);
+    CHECK(slab.count_in_flight() == 1);
+    release_both(slab, first);
+    CHECK(slab.take() == first);
+    CHECK(slab.take() == nullptr);
+  }
+  Record* second = take(slab);
+  CHECK(second->index == 1);
+}
+
+TEST_CASE("request_slab: a record that comes back while it is about to grow is as good") {
+  Slab slab(1);
+  Record* first = take(slab);
+  first->open();
+  const failpoint::Scoped meanwhile(
+      "request_slab.empty",
+      failpoint::Plan{.action = [&] { release_both(slab, first); }, .times = 1});
+  CHECK(slab.take() == first);
+  Record* second = take(slab);  // it had not grown
+  CHECK(second->index == 1);
 }
 
 TEST_CASE("request_slab: counts what is queued or claimed, and only that") {

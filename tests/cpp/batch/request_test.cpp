@@ -4,6 +4,7 @@
 
 #include <array>
 #include <atomic>
+#include <memory>
 #include <thread>
 #include <vector>
 
@@ -43,6 +44,16 @@ TEST_CASE("request: opened, it is queued with two owners in its generation") {
   CHECK(record.handle().generation == 7);
   CHECK(record.handle().index == 5);
   CHECK(record.wait.load() == static_cast<std::uint32_t>(WaitWord::awake));
+}
+
+TEST_CASE("request: what is left of it, and what its next run takes") {
+  Record record;
+  record.rows = 10;
+  CHECK(record.rows_left() == 10);
+  CHECK(record.next_rows() == 10);
+  record.parts = std::make_unique<Parts>(10, 4);  // three of them: 4, 3, 3
+  CHECK(record.rows_left() == 10);
+  CHECK(record.next_rows() == 4);
 }
 
 TEST_CASE("request: move succeeds from the state named and from no other") {

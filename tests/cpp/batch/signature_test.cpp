@@ -2,6 +2,10 @@
 
 #include <doctest/doctest.h>
 
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "support/thrown.h"
 #include "support/views.h"
 
@@ -38,6 +42,24 @@ TEST_CASE("signature: the first reason is the one given") {
       signature_of({spec_of("a", kFloat, {3}), spec_of("b", kFloat, {})}, {});
   CHECK(says(signature.reason, "'a'"));
   CHECK_FALSE(says(signature.reason, "'b'"));
+}
+
+TEST_CASE("signature: a name that the first dimension shares with another cannot count rows") {
+  const auto with_symbols = [](std::vector<std::string> x, std::vector<std::string> y) {
+    Signature signature;
+    signature.inputs = {spec_of("x", kFloat, {-1, -1})};
+    signature.outputs = {spec_of("y", kFloat, {-1, -1})};
+    signature.inputs[0].symbols = std::move(x);
+    signature.outputs[0].symbols = std::move(y);
+    find_batch_axis(signature);
+    return signature;
+  };
+  CHECK(with_symbols({"n", "width"}, {"n", "width"}).batched);
+  CHECK(with_symbols({"", ""}, {"", ""}).batched);  // no name is no name in common
+  CHECK(with_symbols({"n", ""}, {"", "width"}).batched);
+  const Signature square = with_symbols({"n", "width"}, {"n", "n"});
+  CHECK_FALSE(square.batched);
+  CHECK(says(square.reason, "'x'", "n", "dimension 1", "'y'"));
 }
 
 TEST_CASE("signature: lanes are told apart by every open dimension but the batch axis") {
