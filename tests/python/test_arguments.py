@@ -1,7 +1,8 @@
 """Reading a call's arguments while Python itself fails: no memory, no module, an interrupt."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import inferkit
@@ -10,7 +11,6 @@ import onnx_models
 import pytest
 from conftest import check_balance
 from numpy.typing import NDArray
-from occupied import Held, one_at_a_time, rounds
 from programs import run_program
 
 NothingQueued = Callable[[inferkit.Session], Any]
@@ -20,15 +20,16 @@ ODD_BOOLS = np.array([[0, 7, 1]], np.uint8).view(bool)
 
 
 # ---- no memory --------------------------------------------------------------------------------
-def refusals(call: Callable[[], object]) -> int:
+def refusals(prepare: Callable[[], Callable[[], object]]) -> int:
     """How many allocations a call makes of Python: each in turn is refused, until all are granted.
 
     A call that finds no memory must say so, and the next one be as if nothing had been.
     """
     memory = pytest.importorskip("_testcapi")
-    call()  # what is made once is made before
+    prepare()()  # what is made once is made before
     refused = 0
     while True:
+        call = prepare()
         memory.set_nomemory(refused, refused + 1)
         try:
             call()
@@ -53,27 +54,31 @@ def refusals(call: Callable[[], object]) -> int:
 def test_no_memory_for_an_array(dtype: str, array: NDArray[Any], copies: int) -> None:
     with inferkit.Session(onnx_models.identity(dtype), instances=1) as session:
         plain = np.zeros((1, 3), dtype)
-        of_the_answer = refusals(lambda: session.run(plain))
-        assert refusals(lambda: session.run(array)) >= of_the_answer + copies
+        of_the_answer = refusals(lambda: partial(session.run, plain))
+        assert refusals(lambda: partial(session.run, array)) >= of_the_answer + copies
         assert np.array_equal(session.run(array)["y"], array)
         check_balance(session)
 
 
 def test_no_memory_to_keep_what_waits_for_room() -> None:
     async def main(session: inferkit.Session) -> None:
-        def join_the_line() -> None:
-            coroutine = session.run_async(rounds(0), when_full="wait")
-            try:
-                coroutine.send(None)
-            finally:
-                coroutine.close()
+        joined: list[Coroutine[object, None, inferkit.Result]] = []
 
-        with Held(session):
-            full = [session.submit(rounds(0)) for _ in range(20 - session.stats().in_flight)]
-            assert refusals(join_the_line) > 0
-        assert all(future.result() for future in full)
+        def join_the_line() -> Callable[[], object]:
+            while joined:
+                joined.pop().close()
+            joined.append(session.run_async(X, when_full="wait"))
+            return partial(joined[0].send, None)
 
-    with one_at_a_time(max_pending=20) as session:
+        # It waits for company; an answer would have another thread ask for memory meanwhile.
+        first = session.submit(X[:1])
+        assert refusals(join_the_line) > 0
+        joined.pop().close()
+        assert first.cancel()
+        assert session.stats().accepted == 1
+
+    model = onnx_models.identity()
+    with inferkit.Session(model, max_pending=1, max_delay=60, warmup=False) as session:
         asyncio.run(main(session))
         check_balance(session)
 
@@ -118,12 +123,17 @@ def test_an_interrupt_is_not_taken_for_a_wrong_value(
 
 
 class Impostor:
-    """A key that lies where that of the input does, and raises when they are compared."""
+    """A key that lies where that of the input does, and raises when they are first compared."""
+
+    asked = False
 
     def __hash__(self) -> int:
         return hash("x")
 
     def __eq__(self, other: object) -> bool:
+        if self.asked:
+            return False
+        self.asked = True
         raise ZeroDivisionError
 
 

@@ -77,6 +77,7 @@ TEST_CASE("resolver: who drops a queued request ends it, counts it and tells its
     Wakes wakes;
     CHECK(office.resolver.drop(record, end, wakes));
     CHECK(record->state() == end);
+    CHECK(office.pool->stats().blocks_in_use == 0);  // nobody will read it
     CHECK_FALSE(office.resolver.drop(record, State::closed, wakes));
     CHECK(office.counted(end) == 1);
     for (const State other : kEnds) CHECK(office.counted(other) == (other == end ? 1 : 0));

@@ -28,6 +28,7 @@ TEST_CASE("checked_bytes: the product of the dimensions and the size of an eleme
 TEST_CASE("checked_bytes: nothing where the product does not fit, or a dimension is negative") {
   CHECK(bytes(DType::float32, {kMost}) == std::nullopt);
   CHECK(bytes(DType::uint8, {kMost, 3}) == std::nullopt);
+  CHECK(bytes(DType::uint8, {-1}) == std::nullopt);
   CHECK(bytes(DType::uint8, {2, -1}) == std::nullopt);
 }
 
