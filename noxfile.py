@@ -1,9 +1,10 @@
 """One command each: nox -s NAME.
 
-lint | test | cpp | tsan | asan | aarch64 | explore | storm | mutate | bench | docs
+lint | test | cpp | tsan | asan | aarch64 | explore | storm | mutate | coverage | bench | docs
 """
 
 import platform
+import shutil
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import nox
 sys.path.insert(0, str(Path(__file__).parent))  # nox reads this file by its path
 from noxsteps import (
     BUILD,
+    BUILD_REQUIREMENTS,
     JOBS,
     PYPROJECT,
     ROOT,
@@ -19,6 +21,7 @@ from noxsteps import (
     cpp_tests,
     extra,
     install_system_packages,
+    label,
     ort_library_of_aarch64,
     sysroot_of_aarch64,
     testing_package,
@@ -35,6 +38,13 @@ LONG = ("processes", "drift", "servers", "fork_handlers", "host")
 ONCE = ("demo", "demo_command", "command", "doctor", "examples", "findings", "limits")
 
 
+# What `nox -s coverage` runs: tests that are about what it measures, not all that pass by.
+COVERING_CPP = ("request*", "resolver*", "protocols: engine", "signature*", "payload*")
+COVERING_CPP += ("check_inputs*", "checked_bytes*", "shapes*")
+COVERING_PYTHON = [f"tests/python/test_{name}.py" for name in ("inputs", "arguments", "run")]
+COVERING_PYTHON += ["tests/python/test_session.py::test_a_session_that_was_never_opened"]
+
+
 def without(*names: str) -> list[str]:
     return [f"--ignore=tests/python/test_{name}.py" for name in names]
 
@@ -48,7 +58,8 @@ def run_pytest(session: nox.Session, *arguments: str, env: dict[str, str]) -> No
 def test(session: nox.Session) -> None:
     """Everything: the wheel built once, both build variants, C++, house and Python tests."""
     env = build_and_install(session, "test,docs")
-    overlay = {**env, "PYTHONPATH": str(testing_package(session))}
+    package = testing_package(session, BUILD / f"testing-{label(session)}")
+    overlay = {**env, "PYTHONPATH": str(package)}
     ends = "exit"  # of processes, the same on both builds
     run_pytest(session, "-q", "tests/python", *without(ends, *ONCE, *LONG), env=overlay)
     run_pytest(session, *session.posargs, env=env)
@@ -168,6 +179,54 @@ def mutate(session: nox.Session) -> None:
     build_and_install(session)
     session.install("cosmic-ray>=8.7", "coverage>=7.13")
     session.run("python", "tests/mutation/main.py", *session.posargs)
+
+
+def export_cpp(session: nox.Session, tree: Path, profiles: Path, extension: Path) -> None:
+    """What clang counted in the C++ tests and in the extension, as cpp.json in `tree`."""
+    profdata = str(tree / "all.profdata")
+    found = map(str, profiles.glob("*.profraw"))
+    session.run("llvm-profdata-19", "merge", "-sparse", "-o", profdata, *found, external=True)
+    binaries = (str(tree / "inferkit_tests"), "-object", str(extension))
+    with (tree / "cpp.json").open("w") as out:
+        export = ("llvm-cov-19", "export", *binaries, f"-instr-profile={profdata}")
+        session.run(*export, external=True, stdout=out, stderr=None)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Some test takes every branch of the request's state machine and of the input parser.
+
+    tests/COVERAGE.md says what is measured, and how.
+    """
+    for probe, package in (("clang++", "clang"), ("llvm-cov", "llvm")):
+        if not install_system_packages(session, f"/usr/bin/{probe}-19", f"{package}-19"):
+            session.error("clang's coverage is what this measures")
+    others = [each for each in extra("test") if not each.startswith("inferkit")]
+    session.install(*BUILD_REQUIREMENTS, *extra("cpu"), *others, "coverage>=7.6")
+    tree = BUILD / "coverage"
+    profiles = tree / "profiles"
+    shutil.rmtree(profiles, ignore_errors=True)
+    raw = f"LLVM_PROFILE_FILE={profiles / '%m-%p.profraw'}"
+    # Python's own assertions are branches too. Counters of threads must not lose a step.
+    flags = "-DNDEBUG -fprofile-instr-generate -fcoverage-mapping -fprofile-update=atomic"
+    package = testing_package(
+        session,
+        tree,
+        "INFERKIT_WERROR=OFF",  # clang finds fault with more than our own compiler does
+        "CMAKE_CXX_COMPILER=clang++-19",
+        f"CMAKE_CXX_FLAGS={flags}",
+        prefix=("env", raw, "INFERKIT_EXPLORE_SEED=1"),  # the same interleavings each time
+        suffix=(f"-tc={','.join(COVERING_CPP)}",),
+    )
+    data = f"--data-file={tree / 'python.coverage'}"
+    measured = ("run", "--branch", "--include=*/inferkit/_inputs.py", data)
+    env = {"PYTHONPATH": str(package), "LLVM_PROFILE_FILE": raw.partition("=")[2]}
+    pytest = ("-m", "pytest", "-W", "error", "-q", "-p", "no:randomly", *COVERING_PYTHON)
+    session.run("python", "-X", "dev", "-m", "coverage", *measured, *pytest, env=env)
+    session.run("coverage", "json", data, "-q", "-o", str(tree / "python.json"))
+    export_cpp(session, tree, profiles, next(package.glob("inferkit/_core*.so")))
+    report = ("tests/house/branches.py", str(tree / "cpp.json"), str(tree / "python.json"))
+    session.run("python", *report)
 
 
 @nox.session

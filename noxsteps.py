@@ -114,9 +114,14 @@ def build_and_install(session: nox.Session, extras: str = "test") -> dict[str, s
     return {"INFERKIT_WHEEL": str(wheel), "INFERKIT_SDIST": str(sdist)}
 
 
-def testing_package(session: nox.Session) -> Path:
+def testing_package(
+    session: nox.Session,
+    tree: Path,
+    *defines: str,
+    prefix: tuple[str, ...] = (),
+    suffix: tuple[str, ...] = (),
+) -> Path:
     """Build the testing variant, run its C++ tests, lay out a package around its extension."""
-    tree = BUILD / f"testing-{label(session)}"
     python = shutil.which("python", path=session.bin)
     pybind11 = session.run("python", "-m", "pybind11", "--cmakedir", silent=True).strip()
     cpp_tests(
@@ -127,6 +132,9 @@ def testing_package(session: nox.Session) -> Path:
         "INFERKIT_BUILD_PYTHON=ON",
         f"Python_EXECUTABLE={python}",
         f"pybind11_DIR={pybind11}",
+        *defines,
+        prefix=prefix,
+        suffix=suffix,
     )
     package = tree / "package" / "inferkit"
     shutil.rmtree(package, ignore_errors=True)
