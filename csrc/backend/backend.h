@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <span>
 #include <string>
 #include <vector>
@@ -24,13 +25,21 @@ struct RunLimits {
 struct RunContext {
   std::uint32_t instance = 0;  // 0 .. instances-1; no two concurrent runs share one
   bool alone = true;           // nothing else was running when this run began
+  // Who is charged for what the run takes elsewhere and for results that outlive it. Null: nobody.
+  TensorPool* payer = nullptr;
   // Beyond them the run fails as soon as it can. Who cannot keep to them fails at once.
   RunLimits* limits = nullptr;
 };
 
+// Thrown by a run that was told to end, and by nothing else.
+class RunStopped : public std::exception {
+ public:
+  [[nodiscard]] const char* what() const noexcept override { return "the run was stopped"; }
+};
+
 // A loaded model.
 // Threads: run() from any thread, at most one at a time per context.instance.
-// Blocks: run() computes. Throws: Error(model_load) from factories; Error(backend) and
+// Blocks: run() computes. Throws: Error(model_load) from factories; RunStopped, Error(backend) and
 // Error(invalid_input) from run(), with the backend's own code.
 class Backend {
  public:
@@ -46,9 +55,13 @@ class Backend {
   virtual void run(std::span<const TensorView> inputs, std::span<OutputSlot> outputs,
                    const RunContext& context) = 0;
 
-  // Runs in progress, and any later one, end with an error as soon as they can; for good. Who
+  // Runs in progress, and any later one, end with RunStopped as soon as they can; for good. Who
   // cannot do that lets them end by themselves. From any thread. Blocks: never.
   virtual void stop_runs() noexcept {}
+  // The same for the run of one instance, or its next one, until resume_runs(); calls for one
+  // instance come one after the other, resume_runs() while nothing runs on it.
+  virtual void stop_run(std::uint32_t /*instance*/) noexcept {}
+  virtual void resume_runs(std::uint32_t /*instance*/) noexcept {}
 
   // Where runs compute, if that is a pool; the engine calls its grow_older() now and then.
   [[nodiscard]] virtual TensorPool* pool() noexcept { return nullptr; }

@@ -72,6 +72,7 @@ inline constexpr int kOnnxTensor = 1;     // ONNXType
   X(37, SessionGetOutputName, Status*(const Session*, std::size_t, Allocator*, char**))            \
   X(39, CreateRunOptions, Status*(RunOptions**))                                                   \
   X(46, RunOptionsSetTerminate, Status*(RunOptions*))                                              \
+  X(47, RunOptionsUnsetTerminate, Status*(RunOptions*))                                            \
   X(49, CreateTensorWithDataAsOrtValue,                                                            \
     Status*(const MemoryInfo*, void* data, std::size_t bytes, const std::int64_t* dims,            \
             std::size_t rank, int element_type, Value**))                                          \

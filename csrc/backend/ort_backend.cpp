@@ -1,6 +1,7 @@
 #include "backend/ort_backend.h"
 
 #include <cstring>
+#include <deque>
 #include <optional>
 #include <string>
 #include <utility>
@@ -9,6 +10,7 @@
 #include "backend/ort_handle.h"
 #include "backend/ort_limited_run.h"
 #include "backend/ort_memory.h"
+#include "backend/ort_run_stop.h"
 #include "backend/ort_session.h"
 #include "backend/ort_signature.h"
 #include "backend/ort_status.h"
@@ -30,8 +32,8 @@ using ort::Handle;
 // What one run at a time needs, kept so that a run allocates nothing of ours. On cache lines of
 // its own: instances run on different cores.
 struct alignas(kCacheLineBytes) Instance {
-  explicit Instance(const ort::Api& api) : options(api) {}
-  Handle<ort::RunOptions> options;
+  explicit Instance(const ort::Api& api) : stop(api) {}
+  ort::RunStop stop;
   std::vector<ort::Borrowed> kept_inputs;
   std::vector<ort::Borrowed> kept_outputs;
   std::vector<const ort::Value*> inputs;
@@ -63,14 +65,11 @@ class OrtBackend final : public Backend {
   [[nodiscard]] std::vector<std::string> notes() const override;
   void run(std::span<const TensorView> inputs, std::span<OutputSlot> outputs,
            const RunContext& context) override;
-  // ONNX Runtime looks between two operators: one that runs is waited for.
   void stop_runs() noexcept override {
-    for (Instance& instance : instances_) {
-      if (ort::Status* const failure = api_.RunOptionsSetTerminate(instance.options.get())) {
-        api_.ReleaseStatus(failure);
-      }
-    }
+    for (Instance& instance : instances_) instance.stop.stop(true);
   }
+  void stop_run(std::uint32_t instance) noexcept override { instances_[instance].stop.stop(false); }
+  void resume_runs(std::uint32_t instance) noexcept override { instances_[instance].stop.resume(); }
   [[nodiscard]] TensorPool* pool() noexcept override {
     return pooled_ ? &library_.memory().pool() : nullptr;
   }
@@ -103,7 +102,7 @@ class OrtBackend final : public Backend {
   std::vector<const char*> input_names_;
   std::vector<const char*> output_names_;
   std::vector<std::optional<std::size_t>> passed_;  // an input that this output is
-  std::vector<Instance> instances_;
+  std::deque<Instance> instances_;                  // never moved
 };
 
 // The input that each output hands on unchanged, if it does: a model may name one tensor as both.
@@ -161,13 +160,8 @@ void OrtBackend::load(const OrtModel& model, const OrtOptions& options) {
 }
 
 void OrtBackend::make_instances(std::uint32_t count) {
-  const auto must = [this](ort::Status* status) {
-    ort::check(api_, status, ErrorCode::model_load, "create run options");
-  };
-  instances_.reserve(count);
   for (std::uint32_t i = 0; i < count; ++i) {
     Instance& instance = instances_.emplace_back(api_);
-    must(api_.CreateRunOptions(instance.options.out()));
     instance.inputs.resize(signature_.inputs.size());
     instance.outputs.resize(signature_.outputs.size());
     for (std::size_t k = 0; k < signature_.inputs.size(); ++k) {
@@ -214,13 +208,18 @@ void OrtBackend::run(std::span<const TensorView> inputs, std::span<OutputSlot> o
     }
     limited.emplace(api_, *context.limits);
   }
+  std::optional<ort::Charged> charged;
+  if (context.payer != nullptr && pooled_) charged.emplace(*context.payer);
   const bool solo = context.alone && solo_;
   ort::Status* const failure = api_.Run(
-      solo ? solo_.get() : load_.get(), limited ? limited->options() : instance.options.get(),
+      solo ? solo_.get() : load_.get(), limited ? limited->options() : instance.stop.options(),
       input_names_.data(), instance.inputs.data(), inputs.size(), output_names_.data(),
       outputs.size(), instance.outputs.data());
-  if (failure != nullptr) [[unlikely]]
-    throw ort::take_run_error(api_, failure);
+  if (failure != nullptr) [[unlikely]] {
+    const Error error = ort::take_run_error(api_, failure);
+    if (instance.stop.told()) throw RunStopped();
+    throw error;
+  }
   adopt_results(inputs, outputs, instance);
 }
 

@@ -15,26 +15,40 @@ namespace {
 // want them.
 struct alignas(kCacheLineBytes) Header {
   Block* block;
+  TensorPool* payer;  // null: nobody
   bool resident;
 };
 
-// Of this thread; null: as much as there is.
-thread_local std::size_t* ration = nullptr;
-thread_local bool loading = false;
+// What this thread does. One object: to find a thread's own costs a call.
+struct Here {
+  std::size_t* ration = nullptr;  // null: as much as there is
+  TensorPool* payer = nullptr;
+  bool loading = false;
+};
+thread_local Here here;
 
-void take_from_ration(std::size_t bytes) {
-  if (bytes > *ration)
+void take_from(std::size_t& ration, std::size_t bytes) {
+  if (bytes > ration)
     fail(ErrorCode::out_of_memory, "out of memory: the run took more than it may");
-  *ration -= bytes;
+  ration -= bytes;
+}
+
+void charge(TensorPool& payer, std::size_t bytes) {
+  if (payer.charge(bytes)) return;
+  fail(ErrorCode::out_of_memory, "out of memory: no room for ", bytes, " bytes more, ",
+       payer.stats().bytes_in_use, " of max_memory_bytes (", payer.budget_bytes(), ") are in use");
 }
 
 }  // namespace
 
-Ration::Ration(std::size_t& left_bytes) noexcept { ration = &left_bytes; }
-Ration::~Ration() { ration = nullptr; }
+Ration::Ration(std::size_t& left_bytes) noexcept { here.ration = &left_bytes; }
+Ration::~Ration() { here.ration = nullptr; }
 
-Loading::Loading() noexcept { loading = true; }
-Loading::~Loading() { loading = false; }
+Charged::Charged(TensorPool& payer) noexcept { here.payer = &payer; }
+Charged::~Charged() { here.payer = nullptr; }
+
+Loading::Loading() noexcept { here.loading = true; }
+Loading::~Loading() { here.loading = false; }
 
 Memory::Memory(const Api& api, Env* env)
     : pool_(TensorPool::create(host_resource(), kLargestBlockBytes)), info_(api) {
@@ -58,26 +72,25 @@ void* Memory::allocate(Allocator* door, std::size_t bytes) {
   if (bytes > kLargestBlockBytes) {
     fail(ErrorCode::out_of_memory, "out of memory: no system has ", bytes, " bytes");
   }
-  if (ration != nullptr) take_from_ration(bytes);
-  BlockRef block = static_cast<Door*>(door)->memory->pool_->allocate(sizeof(Header) + bytes);
-  auto* const header = new (block.data()) Header;
-  header->resident = loading;
-  if (loading) {
-    static_cast<Door*>(door)->memory->pool_->count_resident(
-        static_cast<std::int64_t>(block.size_bytes()));
-  }
-  header->block = block.detach();
-  return header + 1;
+  const Here at = here;
+  if (at.ration != nullptr) take_from(*at.ration, bytes);
+  TensorPool& pool = *static_cast<Door*>(door)->memory->pool_;
+  BlockRef block = pool.allocate(sizeof(Header) + bytes);
+  if (at.payer != nullptr) charge(*at.payer, block.size_bytes());
+  if (at.loading) pool.count_resident(static_cast<std::int64_t>(block.size_bytes()));
+  std::byte* const data = block.data();
+  return new (data) Header{block.detach(), at.payer, at.loading} + 1;
 }
 
 void Memory::give_back(Allocator* door, void* data) noexcept {
   if (data == nullptr) return;
-  const Header* const header = static_cast<Header*>(data) - 1;
-  if (header->resident) {
-    static_cast<Door*>(door)->memory->pool_->count_resident(
-        -static_cast<std::int64_t>(header->block->size_bytes));
+  const Header header = static_cast<Header*>(data)[-1];
+  const std::size_t bytes = header.block->size_bytes;
+  if (header.resident) {
+    static_cast<Door*>(door)->memory->pool_->count_resident(-static_cast<std::int64_t>(bytes));
   }
-  header->block->release();
+  header.block->release();
+  if (header.payer != nullptr) header.payer->discharge(bytes);
 }
 
 const MemoryInfo* Memory::describe(const Allocator* door) noexcept {

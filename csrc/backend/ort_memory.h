@@ -21,6 +21,17 @@ class Ration {
   Ration& operator=(const Ration&) = delete;
 };
 
+// What the calling thread takes from Memory until this is destroyed is charged to `payer` until it
+// is given back, on whatever thread: a run takes no more than its session may have.
+// Threads: one; not nested. Owns: nothing; what is charged keeps the payer alive.
+class Charged {
+ public:
+  explicit Charged(TensorPool& payer) noexcept;
+  ~Charged();
+  Charged(const Charged&) = delete;
+  Charged& operator=(const Charged&) = delete;
+};
+
 // What the calling thread takes from Memory until this is destroyed is there to stay: weights.
 // Threads: one; not nested. Owns: nothing.
 class Loading {

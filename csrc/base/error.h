@@ -22,7 +22,8 @@ namespace inferkit {
     "A feed or an argument does not fit: name, dtype, rank, dimension, rows or value.",           \
     "Compare with session.inputs; the text names the input, what was expected and what came.")    \
   X(queue_full, "QueueFullError",                                                                 \
-    "max_pending requests or max_pending_bytes bytes are accepted and not yet answered.",         \
+    "max_pending requests or max_pending_bytes bytes are accepted and not yet answered, or "      \
+    "max_memory_bytes are in use.",                                                               \
     "Slow the callers, raise the bound, or pass when_full=\"wait\" with a timeout.")              \
   X(deadline_exceeded, "DeadlineExceededError",                                                   \
     "The timeout of the call ran out before its answer was ready.",                               \
@@ -34,7 +35,8 @@ namespace inferkit {
     "Open the session after the fork: gunicorn post_fork, Celery worker_process_init, or the "    \
     "application's lifespan hook.")                                                               \
   X(out_of_memory, "OutOfMemoryError",                                                            \
-    "There was no memory for a run, on the host or its device.",                                  \
+    "There was no memory for a run, on the host or its device, or none left of "                  \
+    "max_memory_bytes.",                                                                          \
     "Lower max_batch_size or instances, or give the process more memory; a batch was halved and " \
     "run again before this was told to a request that is alone too large.")                       \
   X(system_limit, "SystemLimitError",                                                             \

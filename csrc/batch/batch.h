@@ -26,8 +26,10 @@ struct Batch {
   std::uint32_t rows = 0;
   Lane<Atom>* lane = nullptr;
   TimeNs claimed = 0;
-  bool has_parts = false;  // a member runs some of its rows only
-  bool alone = true;       // no other batch was running when this one was claimed
+  bool has_parts = false;    // a member runs some of its rows only
+  bool alone = true;         // no other batch was running when this one was claimed
+  TimeNs stop_at = kNever;   // a lent thread must have it back by then
+  bool was_stopped = false;  // told to; still holds for the next run of the lease
 
   // Left by the runner for the token holder, published by the lease's return.
   DurationNs took = 0;  // 0: not to be learned from (failed)
@@ -46,6 +48,7 @@ struct Batch {
     retries.clear();
     unfinished.clear();
     has_parts = false;
+    stop_at = kNever;
     rows = 0;
     took = 0;
     ran_out_of_memory = false;

@@ -83,8 +83,9 @@ void open_session(const py::object& self, const py::bytes& library, const py::by
                   std::uint32_t threads, const std::vector<std::string>& providers,
                   const std::map<std::string, Config>& provider_options,
                   const Config& session_config, std::uint32_t max_pending,
-                  std::uint64_t max_pending_bytes, bool wait_when_full,
-                  const std::string& batch_axis, bool warmup, const std::string& name) {
+                  std::uint64_t max_pending_bytes, std::uint64_t max_memory_bytes,
+                  bool wait_when_full, const std::string& batch_axis, bool warmup,
+                  const std::string& name) {
   (void)unopened(self);
   if (!note_main_thread()) throw py::error_already_set();
   const std::string_view bytes(content);
@@ -97,6 +98,7 @@ void open_session(const py::object& self, const py::bytes& library, const py::by
   plan.engine.instances = plan.ort.instances;
   plan.engine.max_pending = max_pending;
   plan.engine.max_pending_bytes = max_pending_bytes;
+  plan.engine.max_memory_bytes = max_memory_bytes;
   plan.engine.batch_axis = batch_axis_of(batch_axis);
   plan.engine.warmup = warmup;
   plan.engine.name = name;
@@ -127,8 +129,8 @@ void add_open(py::module_& module) {
              arg("path"), arg("content"), arg("model"), arg("device"), arg("max_batch_size"),
              arg("max_delay"), arg("instances"), arg("threads"), arg("providers"),
              arg("provider_options"), arg("session_config"), arg("max_pending"),
-             arg("max_pending_bytes"), arg("wait_when_full"), arg("batch_axis"), arg("warmup"),
-             arg("name"),
+             arg("max_pending_bytes"), arg("max_memory_bytes"), arg("wait_when_full"),
+             arg("batch_axis"), arg("warmup"), arg("name"),
              "Load the model and start the engine of a new SessionCore; inferkit.Session has "
              "checked the options.");
 }

@@ -67,7 +67,8 @@ bool end_cancelled(PyObject* future) {
   constexpr int kInterrupts = 3;  // in a row; then somebody means it
   Ref raised;
   for (int i = 0; i < kInterrupts; ++i) {
-    if (Ref::steal(PyObject_CallMethod(future, "_end_cancelled", nullptr))) break;
+    PyObject* const again = i == 0 ? Py_False : Py_True;
+    if (Ref::steal(PyObject_CallMethod(future, "_end_cancelled", "O", again))) break;
     Ref another = take_raised();
     if (!raised) raised = std::move(another);
   }

@@ -4,13 +4,24 @@
 
 #include "base/thread_setup.h"
 #include "base/usable_cores.h"
+#include "base/usable_memory.h"
 #include "engine/engine_core.h"
 
 namespace inferkit {
 namespace {
 
+// Large enough for what one machine does for one model, small enough to leave the process alive.
+std::uint64_t automatic_memory_bytes(const EngineOptions& options) noexcept {
+  constexpr std::uint64_t kLeast = 1ULL << 30;
+  return std::max({kLeast, 4 * options.max_pending_bytes, usable_memory_bytes() / 2});
+}
+
 EngineOptions fill_in(EngineOptions options) {
   check_ranges(options);
+  if (options.max_memory_bytes == 0) options.max_memory_bytes = automatic_memory_bytes(options);
+  // Beside the queue there must be room for batches, runs and results.
+  options.max_pending_bytes =
+      std::min(options.max_pending_bytes, std::max<std::uint64_t>(1, options.max_memory_bytes / 4));
   if (options.instances == 0) options.instances = std::min(usable_cores(), kMaxInstances);
   return options;
 }
@@ -74,19 +85,37 @@ EngineRequest* Engine::admit(std::span<const TensorView> inputs, const Call& cal
   }
   using Take = Credits<StdAtom>::Take;
   const bool announce = if_full == IfFull::announce;
-  const Take take =
-      announce ? resolver.credits.take_or_announce(plan.bytes) : resolver.credits.take(plan.bytes);
-  if (take == Take::full && announce) return nullptr;
-  if (take == Take::closed) fail(ErrorCode::session_closed, "the session is closed");
-  if (take == Take::full) {
-    resolver.ledger.rejected.add();
-    fail(ErrorCode::queue_full, "the queue is full: ", resolver.credits.requests(), " of ",
-         core_->options.max_pending, " requests and ", resolver.credits.bytes(), " of ",
-         core_->options.max_pending_bytes, " bytes are accepted and not yet answered");
+  for (bool last_try = !announce;; last_try = true) {
+    const Take take = announce ? resolver.credits.take_or_announce(plan.bytes)
+                               : resolver.credits.take(plan.bytes);
+    if (take == Take::full && announce) return nullptr;
+    if (take == Take::closed) fail(ErrorCode::session_closed, "the session is closed");
+    if (take == Take::full) core_->refuse_for_want_of_room();
+    if (EngineRequest* request = core_->accept(inputs, plan, call)) {
+      request->parts = std::move(parts);
+      return request;
+    }
+    // What requests in flight hold they will give back. When they have, one look more: what is
+    // still held then is in results that callers keep, for who knows how long.
+    if (announce && resolver.credits.announce_unless_idle()) return nullptr;
+    if (last_try) core_->refuse_for_want_of_memory();
   }
-  EngineRequest* request = core_->accept(inputs, plan, call);
-  request->parts = std::move(parts);
-  return request;
+}
+
+void Engine::Core::refuse_for_want_of_room() {
+  resolver.ledger.rejected.add();
+  fail(ErrorCode::queue_full, "the queue is full: ", resolver.credits.requests(), " of ",
+       options.max_pending, " requests and ", resolver.credits.bytes(), " of ",
+       options.max_pending_bytes, " bytes are accepted and not yet answered");
+}
+
+void Engine::Core::refuse_for_want_of_memory() {
+  resolver.ledger.rejected.add();
+  fail(ErrorCode::queue_full,
+       "the session has no memory left for a request: ", pool->stats().bytes_in_use, " of ",
+       options.max_memory_bytes,
+       " bytes (max_memory_bytes) are in use by requests, batches, runs and results that callers "
+       "keep");
 }
 
 EngineRequest* Engine::Core::accept(std::span<const TensorView> inputs, const PayloadPlan& plan,
@@ -95,10 +124,7 @@ EngineRequest* Engine::Core::accept(std::span<const TensorView> inputs, const Pa
   EngineRequest* request = payload ? resolver.slab.take() : nullptr;
   if (request == nullptr) {
     if (resolver.credits.give(plan.bytes)) resolver.room_made();
-    resolver.ledger.rejected.add();
-    fail(ErrorCode::queue_full, payload ? "every request record is in use: answers wait to be "
-                                          "collected"
-                                        : "the tensor pool is full: results are being kept");
+    return nullptr;
   }
   write_payload(findings.signature, inputs, payload.data());
   request->payload = std::move(payload);
@@ -192,7 +218,9 @@ void Engine::release(EngineRequest* request) noexcept { core_->resolver.slab.rel
 void Engine::note_undeliverable() noexcept { core_->resolver.ledger.undeliverable.add(); }
 
 bool Engine::pool_is_pinned() const noexcept {
-  return core_->pool->stats().bytes_in_use > core_->pool->budget_bytes() / 2;
+  // A view of one row keeps its whole batch.
+  constexpr std::uint64_t kMost = 512ULL << 20;
+  return core_->pool->stats().bytes_in_use > std::min(kMost, core_->options.max_memory_bytes / 2);
 }
 
 EngineStats Engine::stats() const {
@@ -218,6 +246,7 @@ std::string Engine::explain() const {
   if (signature().batched && preferred < options.max_batch_rows) {
     out += text("larger batches than ", preferred, " were not faster per row in warm-up\n");
   }
+  out += text("memory beside the weights: at most ", options.max_memory_bytes, " bytes\n");
   for (const std::string& note : core_->findings.notes) out += note + "\n";
   for (const std::string& note : core_->backend_notes) out += note + "\n";
   return out;

@@ -96,7 +96,7 @@ class Engine {
   void release(EngineRequest* request) noexcept;
   // An answer that nobody was left to take.
   void note_undeliverable() noexcept;
-  // Whether results still held by users pin more than half of the pool's budget: then copy.
+  // Whether results still held by users pin so much memory that further ones are better copied.
   [[nodiscard]] bool pool_is_pinned() const noexcept;
 
   [[nodiscard]] EngineStats stats() const;

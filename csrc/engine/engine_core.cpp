@@ -1,6 +1,7 @@
 #include "engine/engine_core.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <string>
 #include <system_error>
 
@@ -12,13 +13,6 @@
 
 namespace inferkit {
 namespace {
-
-// Snapshots are bounded by max_pending_bytes; batches, their outputs and results that users keep
-// come on top.
-std::size_t pool_budget(const EngineOptions& options) noexcept {
-  constexpr std::uint64_t kLeast = 1ULL << 30;
-  return static_cast<std::size_t>(std::max(kLeast, 4 * options.max_pending_bytes));
-}
 
 // Sleepers are looked after this often while the engine closes, whatever was missed.
 constexpr DurationNs kCloseStep = 20 * kMillisecond;
@@ -33,7 +27,7 @@ Engine::Core::Core(std::unique_ptr<Backend> model, Findings found, const EngineO
       findings(std::move(found)),
       backend(std::move(model)),
       backend_notes(backend->notes()),
-      pool(TensorPool::create(host_resource(), pool_budget(options), clock)),
+      pool(TensorPool::create(host_resource(), options.max_memory_bytes, clock)),
       upkeep(*pool, backend->pool()),
       resolver(options.max_pending, options.max_pending_bytes, options.max_batch_rows),
       scheduler({options.max_batch_rows, preferred_rows, options.max_delay_ns, options.instances},
@@ -42,6 +36,7 @@ Engine::Core::Core(std::unique_ptr<Backend> model, Findings found, const EngineO
       caller(scheduler, resolver, executor, clock) {
   scheduler.seed(findings.latency, Probe::kOpenDim);
   scheduler.watch(upkeep);
+  scheduler.stop_overruns_of(*backend);
 }
 
 void Engine::Core::start_threads() try {

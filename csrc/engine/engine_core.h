@@ -25,9 +25,12 @@ struct Engine::Core {
   Core(std::unique_ptr<Backend> model, Findings found, const EngineOptions& filled,
        std::uint32_t preferred, const Clock& time);
 
-  // A record for a request whose credits were taken. Throws: Error(queue_full), credits returned.
+  // A record for a request whose credits were taken; null, with the credits returned, where memory
+  // or records are missing.
   [[nodiscard]] EngineRequest* accept(std::span<const TensorView> inputs, const PayloadPlan& plan,
                                       const Call& call);
+  [[noreturn]] void refuse_for_want_of_room();
+  [[noreturn]] void refuse_for_want_of_memory();
   void start_threads();
   void runner_main(std::uint32_t me);
   void keeper_main();

@@ -26,9 +26,8 @@ class Executor {
 
   // Tells running batches to end, for good: their members get session_closed. From any thread.
   void stop() noexcept {
-    // release: pairs with the acquire in fail_or_split(). A backend need not publish that it was
-    // told, so a run that ends at this very moment may still be told as the backend's failure.
-    stopped_.store(true, std::memory_order_release);
+    // relaxed: a run that ends at this very moment and misses it is made again, and ends again.
+    stopped_.store(true, std::memory_order_relaxed);
     backend_.stop_runs();
   }
 
@@ -42,6 +41,8 @@ class Executor {
       } else {
         resolver_.answer(batch, result, awake);
       }
+    } catch (const RunStopped&) {
+      end_stopped(batch, awake);
     } catch (const Error& error) {
       fail_or_split(batch, error, awake);
     } catch (const std::bad_alloc&) {
@@ -67,7 +68,7 @@ class Executor {
     result->claimed = batch.claimed;
     result->started = clock_.now();
     INFERKIT_FAILPOINT("executor.run");
-    backend_.run(batch.inputs, result->outputs(), RunContext{lease, batch.alone});
+    backend_.run(batch.inputs, result->outputs(), RunContext{lease, batch.alone, &pool_});
     result->finished = clock_.now();
     check_outputs(batch, *result);
     batch.took = std::max<DurationNs>(1, result->finished - result->started);
@@ -152,15 +153,25 @@ class Executor {
     }
   }
 
+  // By stop(), or because it kept a lent thread too long: then a runner makes the run again.
+  void end_stopped(Batch<Atom>& batch, const Sink<Atom>* awake) noexcept {
+    if (stopped_.load(std::memory_order_relaxed)) {
+      const Error closed(ErrorCode::session_closed, "the session was closed while the model ran");
+      return resolver_.fail(batch, closed, awake);
+    }
+    batch.took = std::max<DurationNs>(1, clock_.now() - batch.claimed);  // at least
+    resolver_.ledger.retried_batches.add();
+    batch.retries.resize(1);
+    for (Request<Atom>* request : batch.members) run_again(request, batch.retries.front());
+    batch.members.clear();
+    std::erase_if(batch.retries, [](const auto& part) { return part.empty(); });
+  }
+
   // One bad request must not fail its mates: the batch is halved until it stands alone. What kind
   // of error it was decides nothing: ONNX Runtime tells bad values as any of its codes. Of k bad
   // ones among n, never more than min(2k ceil(log2 n), 1.6 n) runs more (docs/adr/0010).
   void fail_or_split(Batch<Atom>& batch, const Error& error, const Sink<Atom>* awake) noexcept {
     batch.took = 0;
-    if (stopped_.load(std::memory_order_acquire)) {
-      const Error closed(ErrorCode::session_closed, "the session was closed while the model ran");
-      return resolver_.fail(batch, closed, awake);
-    }
     batch.ran_out_of_memory = error.code() == ErrorCode::out_of_memory;
     if (batch.members.size() == 1) {
       if (batch.ran_out_of_memory && makes_smaller_parts(*batch.members.front())) {

@@ -21,6 +21,7 @@ struct EngineOptions {
   std::uint32_t instances = 0;  // 0: one per usable core
   std::uint32_t max_pending = 1024;
   std::uint64_t max_pending_bytes = 256ULL << 20;
+  std::uint64_t max_memory_bytes = 0;  // 0: automatic
   BatchAxis batch_axis = BatchAxis::automatic;
   bool warmup = true;
   DurationNs inline_budget_ns = 100 * kMicrosecond;
@@ -44,6 +45,9 @@ constexpr auto fields(Of<EngineOptions>) {
             {1, (1U << 20) - 1}),
       field(&O::max_pending_bytes, "max_pending_bytes", "bytes",
             "Inputs of requests accepted and not yet answered.", {1, 1ULL << 46}),
+      field(&O::max_memory_bytes, "max_memory_bytes", "bytes",
+            "Everything that requests, batches, runs and results hold; 0 is automatic.",
+            {0, 1ULL << 46}),
       field(&O::batch_axis, "batch_axis", "", "Whether axis 0 counts rows."),
       field(&O::warmup, "warmup", "", "Try the model out while opening."),
       field(&O::inline_budget_ns, "inline_budget", "ns",

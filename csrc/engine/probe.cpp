@@ -159,7 +159,7 @@ std::vector<OutputSlot> Probe::run(const std::vector<ProbeRow>& rows, bool alone
   for (const TensorSpec& spec : signature_.outputs) {
     outputs.push_back({TensorView{spec.dtype, spec.shape, nullptr}, {}});
   }
-  backend_.run(inputs, outputs, RunContext{0, alone, limits});
+  backend_.run(inputs, outputs, RunContext{0, alone, nullptr, limits});
   return outputs;
 }
 

@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "backend/backend.h"
 #include "base/atom.h"
 #include "batch/batch.h"
 #include "batch/lane.h"
@@ -25,9 +26,13 @@ namespace inferkit {
 
 inline constexpr int kNoLease = -1;
 
-// Longest run, by its 99th percentile, that a blocked caller is asked to do itself: inside a
-// kernel it sees neither its deadline nor Ctrl-C.
+// Longest run, by its 99th percentile, that a blocked caller is asked to do itself: meanwhile it
+// sees neither its deadline nor Ctrl-C.
 inline constexpr DurationNs kLendLimit = 10 * kMillisecond;
+
+// A run that keeps a lent thread, or an event loop's, for longer is stopped at the model's next
+// operator and made again by a runner, so that its caller hears Ctrl-C (docs/adr/0013).
+inline constexpr DurationNs kLentAtMost = 50 * kMillisecond;
 
 // On whose behalf the token is taken: it decides which batch the taker may run itself.
 template <class Atom>
@@ -84,6 +89,10 @@ class Scheduler {
 
   // The keeper is to ring every Upkeep::kEvery while it is wanted. Before the first request.
   void watch(const Upkeep& upkeep) noexcept { upkeep_ = &upkeep; }
+
+  // Whom to tell that a lent thread is wanted back; without one its run takes as long as it takes.
+  // Before the first request.
+  void stop_overruns_of(Backend& backend) noexcept { backend_ = &backend; }
 
   // A queued request was cancelled or expired by its owner: its tombstone holds a record and a
   // place in its lane. Ring afterwards, once for each: the tombstone may be buried before this,
@@ -162,6 +171,10 @@ class Scheduler {
   }
   void tidy(TimeNs now, Wakes& wakes);
   void expire_running(TimeNs now, Wakes& wakes);
+  [[nodiscard]] static TimeNs wanted_back(const Role<Atom>& role, const Batch<Atom>& batch,
+                                          TimeNs now) noexcept;
+  void stop_overruns(TimeNs now) noexcept;
+  void take_back_stop(Batch<Atom>& batch, std::uint32_t lease) noexcept;
   void dispatch(const Role<Atom>& role, TimeNs now, int& mine, Wakes& wakes);
   [[nodiscard]] bool may_take(const Role<Atom>& role, const Lane<Atom>& lane, DurationNs predicted,
                               TimeNs now) const noexcept;
@@ -195,6 +208,7 @@ class Scheduler {
   Keeper<Atom> keeper_;
   Resolver<Atom>& resolver_;
   const Clock& clock_;
+  Backend* backend_ = nullptr;
 
   Inbox<Atom, Record> inbox_;
   Bell<Atom> bell_;
@@ -223,3 +237,4 @@ class Scheduler {
 }  // namespace inferkit
 
 #include "engine/scheduler_hold.h"
+#include "engine/scheduler_time.h"

@@ -87,19 +87,7 @@ void Scheduler<Atom>::tidy(TimeNs now, Wakes& wakes) {
   });
   if (buried != 0) tombstones_.fetch_sub(buried, std::memory_order_relaxed);
   expire_running(now, wakes);
-}
-
-template <class Atom>
-void Scheduler<Atom>::expire_running(TimeNs now, Wakes& wakes) {
-  for (std::uint32_t taken = all_leases() & ~known_free_; taken != 0; taken &= taken - 1) {
-    auto& deadlines = batches_[static_cast<std::size_t>(__builtin_ctz(taken))].deadlines;
-    std::erase_if(deadlines, [&](const typename Batch<Atom>::Deadline& deadline) {
-      if (deadline.at > now) return false;
-      become_teller(wakes);
-      resolver_.expire_running(deadline.handle, wakes.sinks);
-      return true;
-    });
-  }
+  stop_overruns(now);
 }
 
 template <class Atom>
@@ -130,6 +118,7 @@ void Scheduler<Atom>::dispatch(const Role<Atom>& role, TimeNs now, int& mine, Wa
     if (!claim(lane, decision.rows, lease, now)) continue;
     if (for_me && is_mine(role, batches_[lease])) {
       mine = static_cast<int>(lease);
+      batches_[lease].stop_at = wanted_back(role, batches_[lease], now);
     } else {
       hand_over(lease, predicted, now, wakes);
     }
@@ -155,6 +144,7 @@ bool Scheduler<Atom>::may_take(const Role<Atom>& role, const Lane<Atom>& lane, D
 template <class Atom>
 bool Scheduler<Atom>::claim(Lane<Atom>& lane, std::uint32_t rows, std::uint32_t lease, TimeNs now) {
   Batch<Atom>& batch = batches_[lease];
+  if (batch.was_stopped) take_back_stop(batch, lease);
   lane.note_load(now);
   const auto add = [&](Record* request) {
     if (!request->move(RequestState::queued, RequestState::claimed)) {
@@ -216,11 +206,12 @@ bool Scheduler<Atom>::is_mine(const Role<Atom>& role, const Batch<Atom>& batch) 
 template <class Atom>
 void Scheduler<Atom>::hand_over(std::uint32_t lease, DurationNs predicted, TimeNs now,
                                 Wakes& wakes) noexcept {
-  const Batch<Atom>& batch = batches_[lease];
+  Batch<Atom>& batch = batches_[lease];
   for (Record* request : batch.members) {
     if (request->sink != nullptr || wakes.lead_count == std::size(wakes.leads)) continue;
-    const bool timed = request->deadline != kNever;
-    const DurationNs left = timed ? request->deadline - now : kNever;
+    const TimeNs deadline = request->deadline;  // once told to lead, it may end and be another's
+    const bool timed = deadline != kNever;
+    const DurationNs left = timed ? deadline - now : kNever;
     if (predicted > std::min(kLendLimit, left) || (timed && !batch.lane->latency.measured())) {
       continue;
     }
@@ -232,32 +223,12 @@ void Scheduler<Atom>::hand_over(std::uint32_t lease, DurationNs predicted, TimeN
                                               std::memory_order_release,
                                               std::memory_order_relaxed)) {
       wakes.leads[wakes.lead_count++] = request;
+      batch.stop_at = std::min(now + kLentAtMost, deadline);
       return;
     }
   }
   runners_.assign(lease);
   ++wakes.assigned;
-}
-
-template <class Atom>
-void Scheduler<Atom>::set_alarm(TimeNs now, Wakes& wakes) noexcept {
-  TimeNs at = std::min(wait_until_, next_upkeep(now));
-  lanes_.for_each([&](const Lane<Atom>& lane) { at = std::min(at, lane.kept_deadline()); });
-  for (std::uint32_t taken = all_leases() & ~known_free_; taken != 0; taken &= taken - 1) {
-    for (const auto& deadline :
-         batches_[static_cast<std::size_t>(__builtin_ctz(taken))].deadlines) {
-      at = std::min(at, deadline.at);
-    }
-  }
-  // An alarm that rings too early costs one look; one that is late would break a promise.
-  if (alarm_ <= now) alarm_ = kNever;  // it has rung
-  if (at < alarm_) arm_keeper(at, wakes);
-}
-
-template <class Atom>
-void Scheduler<Atom>::arm_keeper(TimeNs at, Wakes& wakes) noexcept {
-  alarm_ = at;
-  wakes.keeper |= keeper_.arm(at);
 }
 
 // Before the first credits are given back: a close() that finds them all there finds us too, and

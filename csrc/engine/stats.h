@@ -48,7 +48,7 @@ constexpr auto fields(Of<EngineCounters>) {
       field(&C::batches, "batches", "batches", "Batches that ran."),
       field(&C::rows, "rows", "rows", "Rows in them."),
       field(&C::retried_batches, "retried_batches", "batches",
-            "Batches that failed and were run again in smaller ones."),
+            "Batches that failed, or kept a caller's thread too long, and ran again."),
       field(&C::lent_runs, "lent_runs", "batches", "Batches run by the thread of a caller."),
       field(&C::inline_runs, "inline_runs", "batches", "Batches run by an event loop's thread."),
       field(&C::runner_wakes, "runner_wakes", "wakes", "Wakes of sleeping runner threads."),

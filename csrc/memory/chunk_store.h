@@ -6,11 +6,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
-#include <new>
 
 #include "base/atom.h"
 #include "base/clock.h"
 #include "base/failpoint.h"
+#include "memory/bare_slots.h"
+#include "memory/byte_budget.h"
 #include "memory/fork_mutex.h"
 #include "memory/free_list.h"
 #include "memory/gone_chunks.h"
@@ -25,10 +26,11 @@ namespace inferkit {
 enum class Shortage : std::uint8_t { none, budget, memory };
 
 // The lower half of the tensor pool: hands out blocks and takes them back, never holds more than
-// the budget from its resource. Its owner counts what is lent.
+// the budget from its resource, with what others made and was charged to it. Its owner counts what
+// is lent.
 // Threads: any. take() takes a mutex only when the free list of the class is empty; put() only
-// when a large block leads to giving memory back. The system takes memory back outside the mutex,
-// but for what must make room at once.
+// when a large block leads to giving memory back; charge() only when the budget is spent. The
+// system takes memory back outside the mutex, but for what must make room at once.
 // Owns: every chunk; all are given back at destruction, lent out or not. Throws: never.
 template <class Atom>
 class ChunkStore {
@@ -38,11 +40,12 @@ class ChunkStore {
   ChunkStore(MemoryResource& resource, std::size_t budget_bytes, const Lent<Atom>& lent,
              const Clock& clock)
       : resource_(resource),
-        budget_bytes_(budget_bytes),
+        budget_(budget_bytes),
         lent_(lent),
         clock_(clock),
+        // Half of the keepers: what is charged, blocks of one other pool, takes the other half.
         slots_(std::min<std::size_t>(budget_bytes / kSmallestBlockBytes + 1,
-                                     Lent<Atom>::kMaxKeepers - 1)) {}
+                                     Lent<Atom>::kMaxKeepers / 2)) {}
 
   ~ChunkStore() {
     GoneChunks gone(resource_);
@@ -56,7 +59,7 @@ class ChunkStore {
 
   // nullptr, with the reason, when nothing of that size can be had.
   [[nodiscard]] SlotT* take(std::size_t bytes, Shortage& shortage) noexcept {
-    if (bytes > budget_bytes_) {
+    if (bytes > budget_bytes()) {
       shortage = Shortage::budget;
       return nullptr;
     }
@@ -73,13 +76,21 @@ class ChunkStore {
       const std::uint64_t idle = idle_large_.load(std::memory_order_relaxed) + slot.size_bytes;
       // Touching fresh pages costs far more than taking an old block; the other half of the budget
       // keeps the small classes alive.
-      if (idle > budget_bytes_ / 2) return drop(slot);
+      if (idle > budget_bytes() / 2) return drop(slot);
       // Sizes that change all the time must not pile up. Nobody knows which block idles longest:
       // all go, and those in use come back. What is lent is most just before a block is put.
       if (idle > kIdlePerLent * peak_.note(lent_for_now(), clock_.now())) give_back_idle();
     }
     push(slot);
   }
+
+  // Bytes of somebody else's that count as held; false: there is no room for them.
+  [[nodiscard]] bool charge(std::uint64_t bytes) noexcept {
+    if (budget_.take(bytes)) return true;
+    const std::lock_guard lock(mutex_);
+    return make_room(bytes);
+  }
+  void discharge(std::uint64_t bytes) noexcept { budget_.give(bytes); }
 
   // Gives back every chunk that no lent block lies in.
   void trim() noexcept {
@@ -102,10 +113,12 @@ class ChunkStore {
   // From now on a block with a chunk of its own is given back as soon as it is put.
   void stop_keeping() noexcept { keeping_.store(false, std::memory_order_relaxed); }
 
-  [[nodiscard]] std::size_t budget_bytes() const noexcept { return budget_bytes_; }
+  [[nodiscard]] std::size_t budget_bytes() const noexcept { return budget_.limit_bytes(); }
+  [[nodiscard]] std::uint64_t bytes_held() const noexcept { return budget_.used_bytes(); }
   // relaxed, here and below: numbers for people, and reserved_ changes under mutex_ only.
-  [[nodiscard]] std::uint64_t bytes_reserved() const noexcept {
-    return reserved_.load(std::memory_order_relaxed);
+  [[nodiscard]] std::uint64_t bytes_charged() const noexcept {
+    const std::uint64_t held = budget_.used_bytes();
+    return held - std::min(held, reserved_.load(std::memory_order_relaxed));
   }
   [[nodiscard]] std::uint64_t misses() const noexcept {
     return misses_.load(std::memory_order_relaxed);
@@ -158,7 +171,7 @@ class ChunkStore {
     GoneChunks gone(resource_);
     const std::lock_guard lock(mutex_);
     vacate(slot, gone);
-    put_bare(slot);
+    bare_.put(slot);
   }
 
   // ---- The rest runs under mutex_ -----------------------------------------------------------
@@ -170,30 +183,34 @@ class ChunkStore {
     if (SlotT* const slot = pop(wanted.index)) return slot;
     const std::size_t least = round_to_pages(wanted.bytes);
     std::size_t bytes = least > kChunkBytes / 2 ? least : kChunkBytes;
-    if (bytes > room()) bytes = least;
-    if (bytes > room() && !make_room(bytes)) {
-      shortage = Shortage::budget;
-      return nullptr;
+    if (!budget_.take(bytes)) {
+      bytes = least;
+      if (!budget_.take(bytes) && !make_room(bytes)) {
+        shortage = Shortage::budget;
+        return nullptr;
+      }
     }
     SlotT* const slot = carve(wanted, bytes);
-    if (slot == nullptr) shortage = Shortage::memory;
-    return slot;
+    if (slot != nullptr) return slot;
+    budget_.give(bytes);
+    shortage = Shortage::memory;
+    return nullptr;
   }
 
-  [[nodiscard]] std::size_t room() const noexcept { return budget_bytes_ - bytes_reserved(); }
-
-  [[nodiscard]] bool make_room(std::size_t bytes) noexcept {
-    // A quick no: lent blocks cannot be given back, however often we are asked. A block on its way
+  // And takes it.
+  [[nodiscard]] bool make_room(std::uint64_t bytes) noexcept {
+    // A quick no: what is lent cannot be given back, however often we are asked. A block on its way
     // back may still count; who asks at that moment has asked too early.
-    if (bytes > budget_bytes_ || lent_.bytes() > budget_bytes_ - bytes) return false;
+    const std::uint64_t lent = lent_.bytes() + bytes_charged();
+    if (bytes > budget_bytes() || lent > budget_bytes() - bytes) return false;
     vacate_idle_now();
-    return bytes <= room();
+    return budget_.take(bytes);
   }
 
   // One block for the caller, the others of its chunk to the free list; nullptr without memory.
   SlotT* carve(SizeClass wanted, std::size_t bytes) noexcept {
     const std::size_t count = bytes / wanted.bytes;
-    if (INFERKIT_FAILS("tensor_pool.carve") || !provide_bare(count)) return nullptr;
+    if (INFERKIT_FAILS("tensor_pool.carve") || !bare_.provide(count)) return nullptr;
     std::byte* data = resource_.allocate(bytes);
     if (data == nullptr) {
       vacate_idle_now();
@@ -201,10 +218,10 @@ class ChunkStore {
     }
     if (data == nullptr) return nullptr;
     reserved_.fetch_add(bytes, std::memory_order_relaxed);
-    SlotT& lead = take_bare();
+    SlotT& lead = bare_.take();
     lead.chunk_pages = static_cast<std::uint32_t>(bytes / kPageBytes);
     for (std::size_t nth = 0; nth < count; ++nth) {
-      SlotT& slot = nth == 0 ? lead : take_bare();
+      SlotT& slot = nth == 0 ? lead : bare_.take();
       slot.data = data + nth * wanted.bytes;
       slot.size_bytes = wanted.bytes;
       slot.size_class = wanted.index;
@@ -218,6 +235,7 @@ class ChunkStore {
   void vacate(SlotT& lead, GoneChunks& gone) noexcept {
     const std::size_t bytes = lead.chunk_pages * kPageBytes;
     reserved_.fetch_sub(bytes, std::memory_order_relaxed);
+    budget_.give(bytes);
     lead.chunk_pages = 0;
     gone.add(lead.data, bytes);
   }
@@ -251,7 +269,7 @@ class ChunkStore {
         continue;
       }
       if (slot.lead == slot.index) vacate(slot, gone);
-      put_bare(slot);
+      bare_.put(slot);
     }
   }
 
@@ -259,32 +277,12 @@ class ChunkStore {
     return slots_.next(number).load(std::memory_order_relaxed);
   }
 
-  // Slots without bytes, linked through `next` too.
-  void put_bare(SlotT& slot) noexcept {
-    slot.next.store(bare_, std::memory_order_relaxed);
-    bare_ = slot.index;
-    ++bare_count_;
-  }
-
-  SlotT& take_bare() noexcept {
-    SlotT& slot = slots_[bare_];
-    bare_ = next_of(bare_);
-    --bare_count_;
-    return slot;
-  }
-
-  [[nodiscard]] bool provide_bare(std::size_t count) noexcept try {
-    while (bare_count_ < count) put_bare(slots_.add());
-    return true;
-  } catch (const std::bad_alloc&) {
-    return false;
-  }
-
   MemoryResource& resource_;
-  const std::size_t budget_bytes_;
+  ByteBudget<Atom> budget_;
   const Lent<Atom>& lent_;
   const Clock& clock_;
   SlotTable<Atom> slots_;
+  BareSlots<Atom> bare_{slots_};
   std::array<FreeList<Atom>, kSizeClassCount> free_;
   Atomic<std::uint64_t> idle_large_{0};
   RecentPeak<Atom> peak_;  // bytes lent for now
@@ -293,8 +291,6 @@ class ChunkStore {
   Atomic<bool> keeping_{true};
   ForkMutex mutex_;
   Atomic<std::uint64_t> reserved_{0};  // changed under mutex_, read by anybody
-  std::uint32_t bare_ = kNone;
-  std::size_t bare_count_ = 0;
 };
 
 }  // namespace inferkit

@@ -20,11 +20,11 @@ struct PoolStats {
 constexpr auto fields(Of<PoolStats>) {
   return std::tuple{
       field(&PoolStats::bytes_reserved, "pool_bytes_reserved", "bytes",
-            "Memory held from the system, never above the budget."),
+            "Memory held from the system, what runs compute in included; never above the budget."),
       field(&PoolStats::bytes_in_use, "pool_bytes_in_use", "bytes",
-            "Memory of the blocks that requests, batches and results hold."),
+            "Memory that requests, batches, runs and results hold."),
       field(&PoolStats::blocks_in_use, "pool_blocks_in_use", "blocks",
-            "Blocks that requests, batches and results hold."),
+            "Blocks that requests, batches, runs and results hold."),
       field(&PoolStats::allocations, "pool_allocations", "blocks", "Blocks given out so far."),
       field(&PoolStats::misses, "pool_misses", "blocks",
             "Blocks given out that were not lying ready; grows while the pool warms up."),

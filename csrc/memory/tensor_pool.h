@@ -37,7 +37,7 @@ class BasicTensorPool {
   static constexpr std::byte kStaleByte{0xDB};
 
   // `resource` outlives every block. The budget counts bytes asked from the resource, chunks and
-  // rounding included; descriptors (64 bytes a block) come on top.
+  // rounding included, and what was charged; descriptors (64 bytes a block) come on top.
   [[nodiscard]] static Ref create(MemoryResource& resource, std::size_t budget_bytes,
                                   const Clock& clock = steady_clock()) {
     return Ref(new BasicTensorPool(resource, std::min(budget_bytes, kLargestBlockBytes), clock));
@@ -61,6 +61,18 @@ class BasicTensorPool {
     return take(bytes, shortage);
   }
 
+  // Memory that others made counts as this pool's until discharged, which keeps the pool alive.
+  // False: the budget has no room for it.
+  [[nodiscard]] bool charge(std::uint64_t bytes) noexcept {
+    if (!store_.charge(bytes)) return false;
+    lent_.add(0);
+    return true;
+  }
+  void discharge(std::uint64_t bytes) noexcept {
+    store_.discharge(bytes);
+    let_go(0);
+  }
+
   // Gives back every chunk that no block in use lies in.
   void trim() noexcept { store_.trim(); }
 
@@ -75,8 +87,8 @@ class BasicTensorPool {
 
   [[nodiscard]] PoolStats stats() const noexcept {
     // relaxed: numbers for people.
-    return {.bytes_reserved = store_.bytes_reserved(),
-            .bytes_in_use = lent_.bytes(),
+    return {.bytes_reserved = store_.bytes_held(),
+            .bytes_in_use = lent_.bytes() + store_.bytes_charged(),
             .blocks_in_use = lent_.keepers() - 1,  // one is the handle
             .allocations = allocations_.load(std::memory_order_relaxed),
             .misses = store_.misses()};

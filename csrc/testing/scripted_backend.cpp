@@ -56,7 +56,7 @@ void ScriptedBackend::run(Inputs inputs, std::span<OutputSlot> outputs, const Ru
     busy_[context.instance] = false;
     running_.fetch_sub(1);
   });
-  wait_at_gate();
+  wait_at_gate(context.instance);
   std::function<void(const SeenRun&)> hook;
   SeenRun seen;
   {
@@ -65,7 +65,7 @@ void ScriptedBackend::run(Inputs inputs, std::span<OutputSlot> outputs, const Ru
     seen = seen_[run];
   }
   if (hook) hook(seen);
-  if (stopped_.load()) fail(ErrorCode::backend, "stopped");
+  if (stopped_.load()) throw RunStopped();
   fail_as_scripted(run);
   check_inputs(inputs);
   answer(signature_, inputs, outputs);
@@ -96,16 +96,25 @@ std::size_t ScriptedBackend::begin(Inputs inputs, const RunContext& context) {
   return index;
 }
 
-void ScriptedBackend::wait_at_gate() {
+void ScriptedBackend::wait_at_gate(std::uint32_t instance) {
   for (;;) {
     std::uint32_t left = passes_.load();
+    if ((told_.load() & 1U << instance) != 0) throw RunStopped();
     if (left == kOpen) return;
     if (left == 0) {
-      parker::wait(passes_, 0, kNever);
+      parker::wait(passes_, 0, steady_clock().now() + kMillisecond);  // or told
     } else if (passes_.compare_exchange_weak(left, left - 1)) {
       return;
     }
   }
+}
+
+void ScriptedBackend::stop_run(std::uint32_t instance) noexcept {
+  if (stoppable_.load()) told_.fetch_or(1U << instance);
+}
+
+void ScriptedBackend::resume_runs(std::uint32_t instance) noexcept {
+  told_.fetch_and(~(1U << instance));
 }
 
 void ScriptedBackend::stop_runs() noexcept {

@@ -43,7 +43,11 @@ class ScriptedBackend final : public Backend {
   [[nodiscard]] std::vector<std::string> notes() const override;
   void run(Inputs inputs, std::span<OutputSlot> outputs, const RunContext& context) override;
   void keep_alone_session(bool keep) override { keeps_alone_session_.store(keep); }
-  void stop_runs() noexcept override;  // those at the gate, and all later ones, fail
+  void stop_runs() noexcept override;  // those at the gate, and all later ones, end
+  void stop_run(std::uint32_t instance) noexcept override;  // if it waits at the gate
+  void resume_runs(std::uint32_t instance) noexcept override;
+  // Nobody who waits at the gate is stopped alone, unless a test says so.
+  void let_single_runs_be_stopped() { stoppable_.store(true); }
 
   // The script. Each may be changed while runs are in progress and holds for runs that begin later.
   void fail_next(Error error, int runs = 1);  // the next `runs` runs, whatever they hold
@@ -65,7 +69,7 @@ class ScriptedBackend final : public Backend {
 
  private:
   std::size_t begin(Inputs inputs, const RunContext& context);
-  void wait_at_gate();
+  void wait_at_gate(std::uint32_t instance);
   void fail_as_scripted(std::size_t run);
   void check_inputs(Inputs inputs) const;
 
@@ -79,6 +83,8 @@ class ScriptedBackend final : public Backend {
   std::vector<bool> busy_;  // by instance, to catch two runs in one
 
   std::atomic<bool> stopped_{false};
+  std::atomic<bool> stoppable_{false};
+  std::atomic<std::uint32_t> told_{0};   // to stop: a bit for each instance
   std::atomic<std::uint32_t> begun_{0};  // wait_until_begun() sleeps on it
   std::atomic<std::uint32_t> passes_;    // runs that may pass; kOpen: any number
   std::atomic<std::uint32_t> running_{0};

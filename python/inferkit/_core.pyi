@@ -69,8 +69,7 @@ class SessionCore:
                 The arrays may be changed as soon as the call has returned.
             outputs: Names of the wanted outputs, in the wanted order. Default: all.
             timeout: Seconds from this call until DeadlineExceededError; 0 or more. Default: none.
-                A run on the caller's own thread cannot be left: one that takes far longer than those
-                before it comes back late, with its answer.
+                A run on the caller's own thread is left at the model's next operator.
             priority: Higher goes first among the requests that wait. Default: 0.
             when_full: "raise" QueueFullError, or "wait" for room (within timeout). Default: the
                 session's.
@@ -262,7 +261,7 @@ def on_notifier_thread() -> bool:
     """
     Whether the caller is a callback of a Future: then waiting for another one would never end.
     """
-def open_session(session: typing.Any, *, library: bytes, path: bytes, content: bytes, model: str, device: str, max_batch_size: typing.SupportsInt | typing.SupportsIndex, max_delay: typing.SupportsFloat | typing.SupportsIndex, instances: typing.SupportsInt | typing.SupportsIndex, threads: typing.SupportsInt | typing.SupportsIndex, providers: collections.abc.Sequence[str], provider_options: collections.abc.Mapping[str, collections.abc.Mapping[str, str]], session_config: collections.abc.Mapping[str, str], max_pending: typing.SupportsInt | typing.SupportsIndex, max_pending_bytes: typing.SupportsInt | typing.SupportsIndex, wait_when_full: bool, batch_axis: str, warmup: bool, name: str) -> None:
+def open_session(session: typing.Any, *, library: bytes, path: bytes, content: bytes, model: str, device: str, max_batch_size: typing.SupportsInt | typing.SupportsIndex, max_delay: typing.SupportsFloat | typing.SupportsIndex, instances: typing.SupportsInt | typing.SupportsIndex, threads: typing.SupportsInt | typing.SupportsIndex, providers: collections.abc.Sequence[str], provider_options: collections.abc.Mapping[str, collections.abc.Mapping[str, str]], session_config: collections.abc.Mapping[str, str], max_pending: typing.SupportsInt | typing.SupportsIndex, max_pending_bytes: typing.SupportsInt | typing.SupportsIndex, max_memory_bytes: typing.SupportsInt | typing.SupportsIndex, wait_when_full: bool, batch_axis: str, warmup: bool, name: str) -> None:
     """
     Load the model and start the engine of a new SessionCore; inferkit.Session has checked the options.
     """

@@ -69,7 +69,7 @@ class Stats:
         rejected: Requests refused because the queue was full; not part of ``accepted``.
         batches: Runs of the model, warm-up not counted.
         rows: Rows in those runs.
-        retried_batches: Batches that failed and were run again in smaller ones.
+        retried_batches: Batches that failed, or kept a caller's thread too long, and ran again.
         lent_runs: Runs on the thread of a caller of ``run``.
         inline_runs: Runs on the thread of an event loop.
         runner_wakes: Times a runner thread was woken.
@@ -77,9 +77,9 @@ class Stats:
         caller_wakes: Times a sleeping caller of ``run`` was woken.
         sink_wakes: Times an event loop or the notifier was woken.
         queued_bytes: Bytes taken from ``max_pending_bytes`` now.
-        pool_bytes_reserved: Bytes the tensor pool holds from the system.
-        pool_bytes_in_use: Bytes of its blocks that somebody holds, results in your hands included.
-        pool_blocks_in_use: Such blocks.
+        pool_bytes_reserved: Bytes held from the system; never more than ``max_memory_bytes``.
+        pool_bytes_in_use: Of them, what requests, batches and runs hold, and results in your hands.
+        pool_blocks_in_use: Blocks of that.
         pool_allocations: Blocks ever given out.
         pool_misses: Those for which no free block was at hand.
         batch_sizes: Rows of a batch -> how many batches had that many.

@@ -1,11 +1,16 @@
 """The future that ``Session.submit`` returns."""
 
 import concurrent.futures
+import logging
 import os
 import time
+from collections.abc import Callable
+from typing import Any
 
 from . import _core
 from .errors import ForkedSessionError
+
+_logger = logging.getLogger("concurrent.futures")  # as every other future's
 
 # Seconds. A thread that waits for a lock without an end hears nothing that another sets for it.
 _LOOKS_UP_EVERY = 0.1
@@ -23,6 +28,8 @@ class Future(concurrent.futures.Future[_core.Result]):
     __module__ = "inferkit"
 
     _call: _core.PendingCall
+    _done_callbacks: list[Callable[[Any], object]]
+    _waiters: list[Any]
 
     def cancel(self) -> bool:
         """Take the request back while it is queued.
@@ -35,13 +42,24 @@ class Future(concurrent.futures.Future[_core.Result]):
         # If not by this call, another thread may just have cancelled it.
         return self._call.cancel() or self.cancelled()
 
-    def _end_cancelled(self) -> None:
-        # By the native cancel; twice, where Ctrl-C came into the first time.
-        super().cancel()
+    def _end_cancelled(self, again: bool) -> None:
+        # By the native cancel; again, where Ctrl-C came into the first time: what cancel() and
+        # set_running_or_notify_cancel() do, by steps that go on where they were left.
         with self._condition:
+            self._state = "CANCELLED_AND_NOTIFIED"
             self._condition.notify_all()
-            if self._state == "CANCELLED":
-                self.set_running_or_notify_cancel()  # as an executor does when it finds one
+            for waiter in self._waiters:
+                if not again or self not in waiter.finished_futures:
+                    waiter.add_cancelled(self)
+        self._invoke_callbacks()
+
+    def _invoke_callbacks(self) -> None:
+        while self._done_callbacks:
+            callback = self._done_callbacks.pop(0)
+            try:
+                callback(self)
+            except Exception:
+                _logger.exception("exception calling callback for %r", self)
 
     def running(self) -> bool:
         """Tell whether it is too late to cancel and too early for the answer."""

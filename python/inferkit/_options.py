@@ -32,6 +32,7 @@ class SessionOptions(TypedDict, total=False):
     session_config: Mapping[str, ConfigValue] | None
     max_pending: int
     max_pending_bytes: int
+    max_memory_bytes: int | Literal["auto"]
     when_full: Literal["raise", "wait"]
     batch_axis: Literal["auto", 0] | None
     warmup: bool
@@ -97,6 +98,7 @@ def check_options(options: SessionOptions, name: str) -> dict[str, Any]:
         "threads": _count("threads", options["threads"], auto=True),
         "max_pending": _count("max_pending", options["max_pending"]),
         "max_pending_bytes": _count("max_pending_bytes", options["max_pending_bytes"]),
+        "max_memory_bytes": _count("max_memory_bytes", options["max_memory_bytes"], auto=True),
         "wait_when_full": _choice("when_full", options["when_full"], ("raise", "wait")) == "wait",
         "batch_axis": _batch_axis(options["batch_axis"]),
         "warmup": _flag("warmup", options["warmup"]),

@@ -52,7 +52,12 @@ class Session(_core.SessionCore):
         provider_options: Provider -> its options.
         session_config: ONNX Runtime's session configuration entries.
         max_pending: Requests accepted and not yet answered at most.
-        max_pending_bytes: Bytes of their inputs at most.
+        max_pending_bytes: Bytes of their inputs at most; no more than a quarter of all memory.
+        max_memory_bytes: Bytes at most of all that requests hold: their inputs, batches, what the
+            model computes in, and results that callers keep, of which those beyond a half (or
+            512 MiB) become arrays of the callers' own. The weights come on top. Over it a call
+            raises QueueFullError or OutOfMemoryError. ``"auto"``: half of the memory that the
+            process may use, at least 1 GiB.
         when_full: What a call does beyond that: ``"raise"`` QueueFullError, or ``"wait"`` for room
             (within the call's timeout).
         batch_axis: ``0``: axis 0 of every tensor counts rows, or the session refuses to open.
@@ -65,6 +70,7 @@ class Session(_core.SessionCore):
         InvalidInputError: An option does not fit; the text names it.
         ModelLoadError: The file is missing or ONNX Runtime cannot load it.
         RuntimeNotFoundError: No usable ONNX Runtime is installed.
+        SystemLimitError: The system has no thread left.
 
     Blocks:
         While the model is loaded and warmed up; ``await Session.open(...)`` does so off the loop.
@@ -87,6 +93,7 @@ class Session(_core.SessionCore):
         session_config: Mapping[str, ConfigValue] | None = None,
         max_pending: int = 1024,
         max_pending_bytes: int = 256 << 20,
+        max_memory_bytes: int | Literal["auto"] = "auto",
         when_full: Literal["raise", "wait"] = "raise",
         batch_axis: Literal["auto", 0] | None = "auto",
         warmup: bool = True,
@@ -105,6 +112,7 @@ class Session(_core.SessionCore):
                 "session_config": session_config,
                 "max_pending": max_pending,
                 "max_pending_bytes": max_pending_bytes,
+                "max_memory_bytes": max_memory_bytes,
                 "when_full": when_full,
                 "batch_axis": batch_axis,
                 "warmup": warmup,
@@ -133,26 +141,9 @@ class Session(_core.SessionCore):
         Raises:
             InferkitError: As the constructor.
         """
-        import asyncio
+        from ._opening import open_off_the_loop
 
-        opened: list[Self] = []
-        unwanted = False
-
-        def load(kind: type[Self]) -> Self:
-            session = kind(model, **options)
-            opened.append(session)
-            if unwanted:
-                session.close(drain=False)
-            return session
-
-        try:
-            return await asyncio.to_thread(load, cls)
-        except asyncio.CancelledError:
-            # The thread cannot be stopped: whoever comes second here closes what it opened.
-            unwanted = True
-            for session in opened:
-                session.close(drain=False)
-            raise
+        return await open_off_the_loop(partial(cls, model, **options))
 
     def map(
         self,

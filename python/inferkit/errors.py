@@ -66,7 +66,8 @@ class InvalidInputError(InferkitError, ValueError):
 class QueueFullError(InferkitError):
     """``max_pending`` requests or ``max_pending_bytes`` bytes are accepted and not yet answered.
 
-    Nothing was queued. ``when_full="wait"`` waits for room instead.
+    Or ``max_memory_bytes`` are in use. Nothing was queued. ``when_full="wait"`` waits for room
+    instead.
     """
 
 

@@ -19,8 +19,7 @@ from programs import run_program, time_the_end
 FULL = os.environ.get("INFERKIT_FULL_STRESS") == "1"
 ENDLESS = np.array([[1e15]], np.float32)  # rounds of some microseconds
 
-# The one instance is busy for ever, so that nobody's own thread runs the model: inside a kernel it
-# could hear no signal (docs/threading.md).
+# Most keep the one instance busy for ever, so that nobody's own thread runs the model.
 OPENING = """
 import asyncio, atexit, os, signal, sys, threading, time
 import numpy as np
@@ -89,6 +88,11 @@ ENDINGS = {
         7,
     ),
     "Ctrl-C in run": ("busy(); interrupt(signal.SIGINT); ask()", -signal.SIGINT),
+    "Ctrl-C in a run on one's own thread": ("interrupt(signal.SIGINT); ask()", -signal.SIGINT),
+    "SIGTERM handled in a run on one's own thread": (
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\ninterrupt(signal.SIGTERM); ask()",
+        7,
+    ),
     "Ctrl-C in result": ("interrupt(signal.SIGINT); busy().result()", -signal.SIGINT),
     "Ctrl-C on a loop": (
         "busy(); interrupt(signal.SIGINT); asyncio.run(wait_for_ever())",

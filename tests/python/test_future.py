@@ -151,21 +151,35 @@ def test_threads_cancel_the_same_future() -> None:
 
 
 def test_ctrl_c_at_any_step_of_a_cancel() -> None:
-    """The future is cancelled, or may still be: no step leaves one that nobody will ever end."""
+    """The future is cancelled, or may still be: no step leaves one that nobody will ever end.
+
+    Whoever waits for it is told once, and so is each callback but the one that was interrupted.
+    """
     steps_left = 0
+    called: list[inferkit.Future] = []
+    in_a_callback = False
 
     def interrupt(frame: FrameType, event: str, function: object) -> None:
-        nonlocal steps_left
+        nonlocal steps_left, in_a_callback
         steps_left -= function is not sys.setprofile  # that is the test's own
         if steps_left == 0:
             sys.setprofile(None)
+            in_a_callback = frame.f_code.co_name in ("note", "_invoke_callbacks")
             raise KeyboardInterrupt
+
+    def note(future: inferkit.Future) -> None:
+        called.append(future)
 
     interrupted = 0
     with one_at_a_time() as session:
         with Held(session):
             while True:
                 future = session.submit(rounds(0))
+                for _ in range(3):
+                    future.add_done_callback(note)
+                waiter = concurrent.futures._base._AsCompletedWaiter()  # type: ignore[attr-defined]
+                future._waiters.append(waiter)
+                called.clear()
                 steps_left = interrupted + 1
                 sys.setprofile(interrupt)
                 try:
@@ -176,6 +190,9 @@ def test_ctrl_c_at_any_step_of_a_cancel() -> None:
                 finally:
                     sys.setprofile(None)
                 assert future.cancel() and future.cancelled()
+                assert set(called) == {future}
+                assert len(called) == 3 or (in_a_callback and len(called) == 2)
+                assert waiter.finished_futures == [future]
                 assert concurrent.futures.wait([future], 0).done == {future}
         assert interrupted > 10
         check_balance(session)

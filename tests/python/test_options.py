@@ -44,6 +44,7 @@ def test_what_nobody_chose() -> None:
         "threads": 0,
         "max_pending": 1024,
         "max_pending_bytes": 256 << 20,
+        "max_memory_bytes": 0,
         "wait_when_full": False,
         "batch_axis": "auto",
         "warmup": True,
@@ -58,6 +59,7 @@ COUNTS = {
     "threads": 1024,
     "max_pending": option_ranges()["max_pending"][1],
     "max_pending_bytes": option_ranges()["max_pending_bytes"][1],
+    "max_memory_bytes": option_ranges()["max_memory_bytes"][1],
 }
 
 

@@ -36,14 +36,14 @@ std::string hungry_model() {
 }
 
 // Runs rows of ones; what the model answers is of no interest.
-void run_rows(Backend& backend, std::int64_t rows) {
+void run_rows(Backend& backend, std::int64_t rows, const RunContext& context = {}) {
   std::vector<float> x(static_cast<std::size_t>(rows) * 1024, 1.0F);
   std::vector<float> y(static_cast<std::size_t>(rows));
   const std::array<std::int64_t, 2> in = {rows, 1024};
   const std::array<std::int64_t, 2> out = {rows, 1};
   const TensorView input{DType::float32, Shape(in), reinterpret_cast<std::byte*>(x.data())};
   OutputSlot slot{{DType::float32, Shape(out), reinterpret_cast<std::byte*>(y.data())}, {}};
-  backend.run({&input, 1}, {&slot, 1}, {});
+  backend.run({&input, 1}, {&slot, 1}, context);
 }
 
 std::unique_ptr<Backend> hungry_backend() {
@@ -85,6 +85,49 @@ TEST_CASE("no memory for a run is an error of that run") {
     CHECK(says(error->message(), "out of memory", "refused", "bytes"));
   }
   run_rows(*backend, 100);
+}
+
+TEST_CASE("what a run takes is charged to who pays, until it is given back") {
+  if (library_for_tests() == nullptr) return;
+  const auto backend = hungry_backend();
+  const PoolRef payer = TensorPool::create(host_resource(), 8 * kMiB);
+  RunContext context;
+  context.payer = payer.get();
+  run_rows(*backend, 10, context);  // some 1.3 MiB
+  CHECK(payer->stats().bytes_in_use == 0);
+  CHECK(payer->stats().blocks_in_use == 0);
+  const PoolStats before = library_for_tests()->memory().stats();
+  const auto error = thrown([&] { run_rows(*backend, 100, context); });
+  REQUIRE(error.has_value());
+  CHECK(error->code() == ErrorCode::out_of_memory);
+  CHECK(says(error->message(), "out of memory: no room for", "of max_memory_bytes (8388608)"));
+  CHECK(payer->stats().bytes_in_use == 0);
+  CHECK(library_for_tests()->memory().stats().bytes_in_use == before.bytes_in_use);
+  run_rows(*backend, 10, context);
+  run_rows(*backend, 100);  // nobody pays
+}
+
+TEST_CASE("a result of onnxruntime's own is charged as long as it is kept, session closed or not") {
+  if (library_for_tests() == nullptr) return;
+  auto backend = hungry_backend();
+  PoolRef payer = TensorPool::create(host_resource(), 64 * kMiB);
+  RunContext context;
+  context.payer = payer.get();
+  std::vector<float> x(4096 * 1024, 1.0F);
+  const std::array<std::int64_t, 2> in = {1024, 1024};
+  const TensorView input{DType::float32, Shape(in), reinterpret_cast<std::byte*>(x.data())};
+  OutputSlot made;  // no memory of ours: ONNX Runtime makes it
+  CHECK_THROWS(backend->run({&input, 1}, {&made, 1}, context));  // 17 MiB and more for 4 MiB
+  const std::array<std::int64_t, 2> few = {64, 1024};
+  const TensorView small{DType::float32, Shape(few), reinterpret_cast<std::byte*>(x.data())};
+  backend->run({&small, 1}, {&made, 1}, context);
+  CHECK(payer->stats().blocks_in_use == 1);
+  CHECK(payer->stats().bytes_in_use >= 64 * sizeof(float));
+  TensorPool& behind = *payer;
+  payer.reset();
+  backend.reset();
+  CHECK(behind.stats().blocks_in_use == 0);  // but for who keeps it alive, which no handle does
+  made = {};
 }
 
 // 1.22 refuses a second allocator for a device, 1.31 lets it replace the first.

@@ -2,41 +2,15 @@
 
 #include <doctest/doctest.h>
 
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
-#include <string>
-#include <string_view>
+#include "base/machine.h"
 
-namespace fs = std::filesystem;
 using inferkit::cores_of_quota;
 using inferkit::usable_cores;
+using inferkit::testing::Machine;
 
 namespace {
 
-// A machine's /proc and /sys, as far as quotas go. Owns: the folder.
-class Machine {
- public:
-  explicit Machine(std::string_view groups) {
-    std::string name = (fs::temp_directory_path() / "inferkit-machine-XXXXXX").string();
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    root_ = name;
-    put("/proc/self/cgroup", groups);
-  }
-  ~Machine() { fs::remove_all(root_); }
-  Machine(const Machine&) = delete;
-  Machine& operator=(const Machine&) = delete;
-
-  void put(const std::string& path, std::string_view contents) const {
-    const fs::path file = root_ + path;
-    fs::create_directories(file.parent_path());
-    std::ofstream(file) << contents;
-  }
-  [[nodiscard]] unsigned cores() const { return cores_of_quota(root_); }
-
- private:
-  std::string root_;
-};
+unsigned cores(const Machine& machine) { return cores_of_quota(machine.root()); }
 
 TEST_CASE("usable_cores: some, and no more than there are by affinity") {
   CHECK(usable_cores() >= 1);
@@ -45,16 +19,16 @@ TEST_CASE("usable_cores: some, and no more than there are by affinity") {
 
 TEST_CASE("usable_cores: a quota of version 2, rounded up, the tightest from here to the root") {
   const Machine machine("0::/kubepods/pod1/container\n");
-  CHECK(machine.cores() == 0);
+  CHECK(cores(machine) == 0);
   const std::string group = "/sys/fs/cgroup/kubepods";
   machine.put(group + "/cpu.max", "max 100000\n");
-  CHECK(machine.cores() == 0);
+  CHECK(cores(machine) == 0);
   machine.put(group + "/pod1/container/cpu.max", "350000 100000\n");
-  CHECK(machine.cores() == 4);
+  CHECK(cores(machine) == 4);
   machine.put(group + "/pod1/cpu.max", "150000 100000\n");
-  CHECK(machine.cores() == 2);
+  CHECK(cores(machine) == 2);
   machine.put("/sys/fs/cgroup/cpu.max", "20000 100000\n");  // as a container sees its own
-  CHECK(machine.cores() == 1);
+  CHECK(cores(machine) == 1);
 }
 
 TEST_CASE("usable_cores: a quota of version 1, beside other controllers") {
@@ -62,20 +36,20 @@ TEST_CASE("usable_cores: a quota of version 1, beside other controllers") {
   const std::string group = "/sys/fs/cgroup/cpu,cpuacct/a";
   machine.put(group + "/cpu.cfs_quota_us", "-1\n");
   machine.put(group + "/cpu.cfs_period_us", "100000\n");
-  CHECK(machine.cores() == 0);
+  CHECK(cores(machine) == 0);
   machine.put(group + "/b/cpu.cfs_quota_us", "250000\n");
   machine.put(group + "/b/cpu.cfs_period_us", "50000\n");
-  CHECK(machine.cores() == 5);
+  CHECK(cores(machine) == 5);
   machine.put("/sys/fs/cgroup/memory/a/cpu.cfs_quota_us", "1\n");  // none of cpu's business
   machine.put("/sys/fs/cgroup/memory/a/cpu.cfs_period_us", "1\n");
-  CHECK(machine.cores() == 5);
+  CHECK(cores(machine) == 5);
 }
 
 TEST_CASE("usable_cores: limits that cannot be read are none") {
   const Machine machine("nonsense\n::\n0::/g\n");
   for (const char* contents : {"", "200000", "max", "0 0\n", "-5 100000\n"}) {
     machine.put("/sys/fs/cgroup/g/cpu.max", contents);
-    CHECK(machine.cores() == 0);
+    CHECK(cores(machine) == 0);
   }
 }
 

@@ -59,6 +59,77 @@ TEST_CASE("engine: over max_pending_bytes too, and what never fits is told so") 
   rig.backend().open_gate();
 }
 
+// Requests that were answered, and whose results are kept.
+class KeptResults {
+ public:
+  explicit KeptResults(Rig& rig) : rig_(rig) {}
+  ~KeptResults() { drop(); }
+  KeptResults(const KeptResults&) = delete;
+  KeptResults& operator=(const KeptResults&) = delete;
+
+  // False: there was no memory for a result.
+  bool add() {
+    requests_.push_back(rig_.start({1}));
+    REQUIRE(rig_.engine().await(requests_.back(), kNever));
+    return requests_.back()->state() == State::done;
+  }
+  void drop() {
+    for (EngineRequest* request : requests_) rig_.engine().release(request);
+    requests_.clear();
+  }
+
+ private:
+  Rig& rig_;
+  std::vector<EngineRequest*> requests_;
+};
+
+EngineOptions with_memory(std::uint64_t bytes) {
+  EngineOptions options = bare_options();
+  options.max_memory_bytes = bytes;
+  return options;
+}
+
+TEST_CASE("engine: over max_memory_bytes the queue is full, and who waits is told of room") {
+  Rig rig(with_memory(64 << 10));
+  CHECK(rig.engine().options().max_pending_bytes == 16 << 10);
+  KeptResults kept(rig);
+  for (int i = 0; i < 200; ++i) REQUIRE(kept.add());
+  rig.occupy();
+  std::optional<Error> error;
+  int queued = -1;
+  for (; !error; ++queued) error = thrown([&] { rig.submit({1}); });
+  CHECK(queued > 0);
+  CHECK(error->code() == ErrorCode::queue_full);
+  CHECK(says(error->message(), "of 65536 bytes (max_memory_bytes) are in use"));
+  CHECK(rig.stats().rejected == 1);
+  CHECK(rig.stats().pool.bytes_reserved <= 64 << 10);
+  const std::uint32_t epoch = rig.engine().room_epoch();
+  CHECK(rig.admit({1}, {}, IfFull::announce) == nullptr);  // what is in flight will make room
+  CHECK(rig.engine().room_epoch() == epoch);
+  rig.backend().open_gate();
+  rig.engine().wait_for_room(epoch, kNever);
+  CHECK(rig.engine().room_epoch() != epoch);
+  for (int i = 0; i < queued + 1; ++i) static_cast<void>(rig.next());
+  CHECK(rig.run({4}).state == State::done);
+}
+
+TEST_CASE("engine: who waits for memory that only results hold is refused") {
+  Rig rig(with_memory(64 << 10));
+  KeptResults kept(rig);
+  while (kept.add()) continue;
+  const auto big = [&](IfFull if_full) {
+    return thrown([&] { static_cast<void>(rig.admit(std::vector<float>(1000), {}, if_full)); });
+  };
+  for (const IfFull if_full : {IfFull::fail, IfFull::announce}) {
+    const auto error = big(if_full);
+    REQUIRE(error.has_value());
+    CHECK(error->code() == ErrorCode::queue_full);
+    CHECK(says(error->message(), "max_memory_bytes", "results that callers keep"));
+  }
+  kept.drop();
+  CHECK(rig.run(std::vector<float>(1000, 2)).state == State::done);
+}
+
 TEST_CASE("engine: what a cancelled request held goes to who waits, although a run goes on") {
   EngineOptions options = bare_options();
   options.max_pending = 8;

@@ -21,7 +21,8 @@ using State = RequestState;
 
 TEST_CASE("engine: a lone caller gets its answer on its own thread, and no runner is woken") {
   constexpr std::uint64_t kCalls = 200;
-  Rig rig;
+  const FakeClock clock;
+  Rig rig(bare_options(), clock);
   std::uint64_t on_my_thread = 0;
   const auto me = std::this_thread::get_id();
   rig.backend().on_run([&](const SeenRun&) { on_my_thread += std::this_thread::get_id() == me; });
@@ -33,7 +34,7 @@ TEST_CASE("engine: a lone caller gets its answer on its own thread, and no runne
   }
   const EngineStats stats = rig.stats();
   CHECK(stats.runner_wakes == 0);
-  CHECK(stats.keeper_wakes == 0);
+  CHECK(stats.keeper_wakes <= 1);  // one alarm serves all runs of the next 50 ms
   CHECK(stats.batches == kCalls);
   CHECK(stats.lent_runs == on_my_thread);
   // The runner, which looks around once when it starts, may have found one or the other.

@@ -114,6 +114,38 @@ explorer::MakeProgram expired_while_it_runs() {
                        });
 }
 
+// Whoever's thread computes for too long gets it back, and its answer from the runner.
+explorer::MakeProgram a_lent_thread_comes_back() {
+  struct Long : Service<2> {
+    Long() {
+      run_time = kLentAtMost;
+      scheduler.stop_overruns_of(backend);
+    }
+  };
+  return program<Long>({[](Long& s) { s.block_for(0); }, [](Long& s) { s.block_for(1); },
+                        [](Long& s) { s.run_batches(); }, [](Long& s) { s.keep_time(); }},
+                       [](Long& s) {
+                         s.check();
+                         if (s.resolver.ledger.retried_batches.get() != 0) reached("one came back");
+                       });
+}
+
+explorer::MakeProgram runs_are_stopped() {
+  struct Stopped : Service<2> {
+    Stopped() {
+      stops_runs = true;
+      scheduler.stop_overruns_of(backend);
+    }
+  };
+  return program<Stopped>({[](Stopped& s) { s.block_for(0); },
+                           [](Stopped& s) {
+                             s.executor.stop();
+                             s.leave();
+                           },
+                           [](Stopped& s) { s.run_batches(); }},
+                          [](Stopped& s) { s.check(); });
+}
+
 // The keeper ends what runs, and has not told the port yet when the run is over and a close looks.
 explorer::MakeProgram expired_beside_a_close() {
   struct Late : Service<1> {
@@ -251,6 +283,16 @@ std::vector<NamedProgram> engine_programs() {
        expired_while_it_runs(),
        kBudget,
        {"it ran meanwhile"},
+       kRuns},
+      {"engine: a lent thread comes back",
+       a_lent_thread_comes_back(),
+       kBudget,
+       {"one came back", "a caller ran a batch", "one was answered"},
+       kRuns},
+      {"engine: runs are stopped for good",
+       runs_are_stopped(),
+       kBudget,
+       {"one failed", "one was answered"},
        kRuns},
       {"engine: an expiry beside a close",
        expired_beside_a_close(),

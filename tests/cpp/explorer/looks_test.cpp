@@ -59,7 +59,6 @@ constexpr Unnoticed kEngine[] = {
      "one runner more is called than need be"},
     {"runner_bay.h", "          words_[i].state.compare_exchange_strong(expected, kCalled,", true,
      kUnused, kNotAsked},
-    {"executor.h", "if (stopped_.load(", false, kUnused, "no program stops runs"},
     {"keeper.h", "word_.compare_exchange_strong(expected, kParked", true, kUnused, kNotAsked},
     {"blocking_caller.h", "request->wait.compare_exchange_strong(word, kParked", true, kUnused,
      "who did not go to sleep looks at the state, whatever he was told"},

@@ -61,7 +61,6 @@ constexpr Unnoticed kEngine[] = {
 };
 // Orders that no program comes to.
 constexpr Unvisited kUnvisited[] = {
-    {"executor.h", "stopped_.store(", "no program stops runs"},
     {"request_slab.h", "segments_[used_++].store(", "the slab grows in the set-up, or in a lock"},
     {"request_slab.h", "segment.load(std::memory_order_acquire)", "check() counts"},
 };

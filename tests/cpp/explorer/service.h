@@ -96,6 +96,7 @@ struct Service {
   Atomic<bool> stopping{false};
   Atomic<std::uint32_t> callers{kCallers};  // not yet over
   bool poisoned = false;                    // request 1 makes its batch fail
+  bool stops_runs = false;                  // for good, at some moment
   DurationNs run_time = 0;
   Atomic<std::uint32_t> may_end{1};                  // until then no run does
   std::uint32_t running = 0;                         // batches
@@ -165,8 +166,11 @@ struct Service {
       const Slip& slip = *static_cast<Slip*>(user);
       require(slip.answered == slip.asked + 1, "a wrong answer");
     }
-    require(state != RequestState::failed || (poisoned && record->user == &slips[1]),
-            "a batch mate was failed");
+    if (state == RequestState::failed) {
+      const bool may_fail = stops_runs ? record->error->code() == ErrorCode::session_closed
+                                       : poisoned && record->user == &slips[1];
+      require(may_fail, "a batch mate was failed");
+    }
     resolver.slab.release(record);
   }
 

@@ -74,6 +74,8 @@ class SharedBackend final : public Backend {
   }
   void keep_alone_session(bool keep) override { scripted_->keep_alone_session(keep); }
   void stop_runs() noexcept override { scripted_->stop_runs(); }
+  void stop_run(std::uint32_t instance) noexcept override { scripted_->stop_run(instance); }
+  void resume_runs(std::uint32_t instance) noexcept override { scripted_->resume_runs(instance); }
 
  private:
   std::shared_ptr<ScriptedBackend> scripted_;

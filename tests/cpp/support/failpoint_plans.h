@@ -38,7 +38,7 @@ inline std::map<std::string, failpoint::Plan> plans(std::uint64_t seed, double r
           {"engine.joining", plan(dawdle, 0.9)},         {"engine.runner_looks", rare(dawdle, 0.1)},
           {"executor.run", rare(no_memory, 0.02)},       {"resolver.won", rare(dawdle, 0.1)},
           {"scheduler.let_go", rare(dawdle, 0.01)},      {"scheduler.taken_in", rare(dawdle, 0.01)},
-          {"tensor_pool.carve", plan({}, 0.3)}};
+          {"scheduler.overrun", rare({}, 0.2)},          {"tensor_pool.carve", plan({}, 0.3)}};
 }
 
 // Arms all of plans() while it lives, and counts from there.

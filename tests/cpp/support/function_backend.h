@@ -1,7 +1,9 @@
 // A backend that is a function of the test.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <span>
@@ -42,14 +44,27 @@ class FunctionBackend final : public Backend {
   [[nodiscard]] const Signature& signature() const noexcept override { return signature_; }
   [[nodiscard]] std::vector<std::string> notes() const override { return {"a function"}; }
   void run(std::span<const TensorView> inputs, std::span<OutputSlot> outputs,
-           const RunContext& /*context*/) override {
+           const RunContext& context) override {
     run_(inputs, outputs);
+    if ((told_to_stop_.load() & 1U << context.instance) != 0) throw RunStopped();
+  }
+  void stop_run(std::uint32_t instance) noexcept override {
+    told_to_stop_.fetch_or(1U << instance);
+  }
+  void resume_runs(std::uint32_t instance) noexcept override {
+    if (!stopped_for_good_.load()) told_to_stop_.fetch_and(~(1U << instance));
+  }
+  void stop_runs() noexcept override {
+    stopped_for_good_.store(true);
+    told_to_stop_.store(~0U);
   }
   void keep_alone_session(bool /*keep*/) override {}
 
  private:
   Signature signature_;
   Run run_;
+  std::atomic<bool> stopped_for_good_{false};
+  std::atomic<std::uint32_t> told_to_stop_{0};  // a bit for each instance; seen when a run is over
 };
 
 }  // namespace inferkit::testing
