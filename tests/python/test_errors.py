@@ -1,6 +1,9 @@
 """Typed errors: complete, and with texts that name what was expected and what came."""
 
+import asyncio
 import copy
+import gc
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -249,3 +252,34 @@ def test_a_closed_session_says_so(call: Callable[[inferkit.Session], object]) ->
     with pytest.raises(inferkit.SessionClosedError, match="closed"):
         call(session)
     assert session.stats().accepted == 0
+
+
+def test_a_storm_of_errors_is_silent_and_leaves_nothing(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bad = np.array([99])
+
+    async def ask(session: inferkit.Session, count: int) -> None:
+        calls = (session.run_async(bad) for _ in range(count))
+        found = await asyncio.gather(*calls, return_exceptions=True)
+        assert all(isinstance(each, inferkit.InvalidInputError) for each in found)
+
+    def storm(session: inferkit.Session, count: int) -> None:
+        for _ in range(count):
+            with pytest.raises(inferkit.InvalidInputError):
+                session.run(bad)
+        futures = [session.submit(bad) for _ in range(count)]
+        assert all(isinstance(each.exception(), inferkit.InvalidInputError) for each in futures)
+        asyncio.run(ask(session, count))
+
+    with caplog.at_level(logging.DEBUG), inferkit.Session(onnx_models.gather()) as session:
+        storm(session, 500)  # caches fill
+        gc.collect()
+        before = len(gc.get_objects())
+        storm(session, 1_000)
+        gc.collect()
+        assert len(gc.get_objects()) - before < 100
+        assert session.stats().failed == 3 * 1_500
+        check_balance(session)
+    assert [each for each in caplog.records if each.name != "asyncio"] == []
+    assert capfd.readouterr() == ("", "")

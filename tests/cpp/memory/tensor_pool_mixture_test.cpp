@@ -39,7 +39,8 @@ TEST_CASE("tensor_pool: a long mixture of sizes leaves little of the memory in v
     pool->trim();  // what idles is not in vain: it is the next one's
     std::size_t asked = 0;
     for (const auto& entry : held) asked += entry.second;
-    worst = std::max(worst, static_cast<double>(resource.bytes_held()) / static_cast<double>(asked));
+    worst =
+        std::max(worst, static_cast<double>(resource.bytes_held()) / static_cast<double>(asked));
   }
   std::printf("  of a mixture of sizes the pool holds at most %.2f times what was asked\n", worst);
   CHECK(worst <= 1.5);
