@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <exception>
+#include <memory>
 #include <sstream>
 #include <string>
 #include <string_view>
@@ -81,6 +82,11 @@ class Error : public std::exception {
   std::string message_;
 };
 
+// One failure told to many: handing it on takes no memory.
+using SharedError = std::shared_ptr<const Error>;
+
+// Throws: std::bad_alloc. A stream keeps the heap's refusal to itself: the text may be cut short
+// too.
 template <class... Parts>
 [[nodiscard]] std::string text(const Parts&... parts) {
   std::ostringstream out;

@@ -54,8 +54,10 @@ std::vector<LogRecord> LogQueue::take_all() {
 }
 
 LogQueue& log_queue() noexcept {
-  // Leaked: something may still be said while statics are being destroyed.
-  static LogQueue* const queue = new LogQueue(1024);
+  // Never destroyed: something may still be said while statics are. Not on the heap, which may have
+  // nothing left when the first word is said.
+  alignas(LogQueue) static std::byte place[sizeof(LogQueue)];
+  static LogQueue* const queue = new (place) LogQueue(1024);
   return *queue;
 }
 

@@ -7,12 +7,14 @@
 #include "batch/assembler.h"
 #include "batch/lane.h"
 #include "batch/request.h"
+#include "batch/retry_groups.h"
 
 namespace inferkit {
 
 // One per instance, reused. Filled by the token holder, then read and run by the one thread that
 // was given the lease; its members' deadlines stay readable by the token holder meanwhile.
-// Owns: the queue side of its members until each is completed.
+// Owns: the queue side of its members until each is completed. After reserve() none of its lists
+// asks the heap, but for the scratch of the run.
 template <class Atom>
 struct Batch {
   // What the keeper may need of a member without touching the record.
@@ -34,13 +36,21 @@ struct Batch {
   // Left by the runner for the token holder, published by the lease's return.
   DurationNs took = 0;  // 0: not to be learned from (failed)
   bool ran_out_of_memory = false;
-  std::vector<std::vector<Request<Atom>*>> retries;
+  RetryGroups<Atom> retries;
   std::vector<Request<Atom>*> unfinished;  // had a part of their rows in this batch
 
   // Scratch of the run, kept to spare the allocator.
   std::vector<Rider> riders;
   std::vector<TensorView> inputs;
   std::vector<TensorView> outputs;
+
+  // For so many members.
+  void reserve(std::size_t most_members) {
+    members.reserve(most_members);
+    deadlines.reserve(most_members);
+    retries.reserve(most_members);
+    unfinished.reserve(most_members);
+  }
 
   void clear() noexcept {
     members.clear();

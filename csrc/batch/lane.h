@@ -16,6 +16,7 @@ namespace inferkit {
 // Requests with equal open dimensions, which may ride together. A heap by Order; requests that
 // were cancelled or expired stay as tombstones until they are met or swept.
 // Threads: the token holder's private matter. Owns: nothing; records are counted as queue side.
+// Throws: what puts a request in, std::bad_alloc; the lane is then as if nobody had come.
 template <class Atom>
 class Lane {
  public:
@@ -68,13 +69,15 @@ class Lane {
   void push_retry(std::vector<Record*> group, std::uint64_t sequence, TimeNs now) {
     Order order{INT64_MAX, kNever, sequence};
     for (const Record* request : group) {
-      rows_ += request->rows_left();
-      if (request->sink == nullptr) ++callers_;
       order = std::min(order, order_of(request->priority, now, request->deadline, sequence));
     }
     const auto after = [](const Order& a, const Retry& b) { return a < b.order; };
     const auto at = std::upper_bound(retries_.begin(), retries_.end(), order, after);
-    retries_.insert(at, Retry{order, std::move(group)});
+    const auto added = retries_.insert(at, Retry{order, std::move(group)});  // first: it may throw
+    for (const Record* request : added->group) {
+      rows_ += request->rows_left();
+      if (request->sink == nullptr) ++callers_;
+    }
     find_deadlines();
   }
 
@@ -197,8 +200,8 @@ class Lane {
   }
 
   void insert(Record* request, Order order) {
+    entries_.push_back({order, request});  // first: it may throw
     request->lane = this;
-    entries_.push_back({order, request});
     std::push_heap(entries_.begin(), entries_.end(), later);
     rows_ += request->rows_left();
     earliest_deadline_ = std::min(earliest_deadline_, request->deadline);

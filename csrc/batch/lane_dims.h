@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <span>
 
 #include "batch/signature.h"
@@ -17,11 +18,16 @@ class LaneDims {
  public:
   static constexpr std::size_t kInline = 6;
 
-  void assign(const Signature& signature, std::span<const TensorView> inputs) {
-    count_ = signature.lane_dims.size();
-    if (count_ > kInline && !more_) more_ = std::make_unique<std::int64_t[]>(count_);
-    std::int64_t* at = count_ > kInline ? more_.get() : few_.data();
+  // False: no memory, and nothing is kept.
+  [[nodiscard]] bool assign(const Signature& signature,
+                            std::span<const TensorView> inputs) noexcept {
+    const std::size_t count = signature.lane_dims.size();
+    if (count > kInline && !more_) more_.reset(new (std::nothrow) std::int64_t[count]);
+    std::int64_t* at = count > kInline ? more_.get() : few_.data();
+    count_ = at == nullptr ? 0 : count;
+    if (at == nullptr) return false;
     for (const OpenDim& open : signature.lane_dims) *at++ = inputs[open.input].shape[open.axis];
+    return true;
   }
 
   [[nodiscard]] std::span<const std::int64_t> view() const noexcept {

@@ -32,6 +32,10 @@ class Parts {
   // All rows, once none is left. Its times begin with the first part's and end with the last one's.
   [[nodiscard]] const ResultRef& whole() const noexcept { return whole_; }
 
+  // The request ended: nobody will take what its parts gave. By whoever ended it, while no part
+  // runs; the token holder may still count the rows.
+  void let_go() noexcept { whole_ = {}; }
+
  private:
   void open(BatchResult& first, TensorPool& pool);
 

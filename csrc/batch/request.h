@@ -19,7 +19,7 @@ namespace inferkit {
 //             |         |-> queued      (its batch failed, or took a part of its rows)
 //             |         '-> cancelled | expired | closed   (the run goes on, nobody takes the
 //             result)
-//             '-> cancelled | expired | closed
+//             '-> cancelled | expired | closed, or failed: no heap for its place in the queue
 enum class RequestState : std::uint8_t {
   free,
   queued,
@@ -71,7 +71,8 @@ struct Handle {
 // A record of the slab. Two owners: the queue side (lanes, batch) and the sink side (the caller,
 // or the consumer of its Sink). Whoever wins a CAS out of a state does what belongs to the new one.
 // Threads: word and wait from any; the plain fields as each says.
-// Owns: its payload until it is freed, its result and error until both owners let go.
+// Owns: its payload until it is freed, its result and a share of its error until both owners let
+// go.
 template <class Atom>
 struct alignas(kCacheLineBytes) Request {
   template <class T>
@@ -101,10 +102,10 @@ struct alignas(kCacheLineBytes) Request {
   // More rows than one batch takes; set by the submitter, then whoever holds the queue side's.
   std::unique_ptr<Parts> parts;
 
-  // Written by the side that moves it out of claimed, before the CAS that says so.
+  // Written by the queue side, before the CAS that says so.
   ResultRef result;
   Plain<std::uint32_t> first_row{0};
-  std::unique_ptr<Error> error;
+  SharedError error;
 
   // The token holder's: the lane that it lies in.
   Plain<const void*> lane{nullptr};

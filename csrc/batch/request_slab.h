@@ -42,6 +42,9 @@ class RequestSlab {
     return &(*this)[index];
   }
 
+  // Taken, and not opened after all.
+  void put_back(Request<Atom>* request) noexcept { free_.push(*this, request->index); }
+
   // One owner lets go; the last clears the record and frees it under the next generation.
   void release(Request<Atom>* request) noexcept {
     if (!request->drop_owner()) return;

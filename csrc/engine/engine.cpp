@@ -1,6 +1,7 @@
 #include "engine/engine.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/thread_setup.h"
 #include "base/usable_cores.h"
@@ -50,8 +51,10 @@ std::shared_ptr<Engine> Engine::open(std::unique_ptr<Backend> backend, const Eng
       automatic ? findings.latency.cheapest_rows(filled.max_batch_rows) : filled.max_batch_rows;
   auto core =
       std::make_unique<Core>(std::move(backend), std::move(findings), filled, preferred, clock);
-  core->start_threads();
-  return std::shared_ptr<Engine>(new Engine(std::move(core)));
+  // Before there are threads, which only an engine ends.
+  std::shared_ptr<Engine> engine(new Engine(std::move(core)));
+  engine->core_->start_threads();
+  return engine;
 }
 
 Engine::Engine(std::unique_ptr<Core> core) : core_(std::move(core)) {}
@@ -122,13 +125,15 @@ EngineRequest* Engine::Core::accept(std::span<const TensorView> inputs, const Pa
                                     const Call& call) {
   BlockRef payload = pool->try_allocate(plan.bytes);
   EngineRequest* request = payload ? resolver.slab.take() : nullptr;
+  if (request != nullptr && !request->lane_dims.assign(findings.signature, inputs)) {
+    resolver.slab.put_back(std::exchange(request, nullptr));
+  }
   if (request == nullptr) {
     if (resolver.credits.give(plan.bytes)) resolver.room_made();
     return nullptr;
   }
   write_payload(findings.signature, inputs, payload.data());
   request->payload = std::move(payload);
-  request->lane_dims.assign(findings.signature, inputs);
   request->lane_hash = plan.lane_hash;
   request->lane = nullptr;
   request->charged_bytes = plan.bytes;

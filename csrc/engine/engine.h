@@ -54,7 +54,8 @@ class Engine {
 
   // Checks the inputs, takes credits, copies the inputs. The views are used only during the call.
   // Blocks: for the copy (release the GIL from 64 KiB on). Throws: Error(invalid_input),
-  // Error(queue_full), Error(session_closed), Error(forked_session).
+  // Error(queue_full), Error(session_closed), Error(forked_session), std::bad_alloc where there is
+  // no heap to say so or to keep the parts of many rows. Whatever it throws, nothing was taken.
   [[nodiscard]] EngineRequest* admit(std::span<const TensorView> inputs, const Call& call,
                                      IfFull if_full);
   [[nodiscard]] std::uint32_t room_epoch() const noexcept;
@@ -91,7 +92,7 @@ class Engine {
   [[nodiscard]] bool cancel(EngineRequest* request, bool running_too) noexcept;
 
   // --- after the answer -------------------------------------------------------------------------
-  // Why a failed, expired or closed request has no result.
+  // Why a failed, expired or closed request has no result. Throws: std::bad_alloc.
   [[nodiscard]] Error error_of(const EngineRequest& request) const;
   void release(EngineRequest* request) noexcept;
   // An answer that nobody was left to take.

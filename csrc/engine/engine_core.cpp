@@ -56,7 +56,7 @@ void Engine::Core::start_threads() try {
 }
 
 void Engine::Core::runner_main(std::uint32_t me) {
-  prepare_own_thread(text("inferkit-run", me).c_str());
+  prepare_own_thread(text("inferkit-run", me).c_str());  // so short that it needs no heap
   serve_batches<StdAtom>(me, scheduler, executor, stopping);
 }
 

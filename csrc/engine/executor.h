@@ -1,6 +1,10 @@
 // Runs one claimed batch: gather, run, scatter.
 #pragma once
 
+#include <memory>
+#include <new>
+#include <span>
+
 #include "backend/backend.h"
 #include "base/clock.h"
 #include "base/failpoint.h"
@@ -11,7 +15,8 @@
 namespace inferkit {
 
 // Threads: run() by whoever holds the lease, outside token and GIL. Owns: nothing.
-// Blocks: for the run. Throws: never: a failure is told to the members, or splits the batch.
+// Blocks: for the run. Throws: never: a failure is told to the members, or splits the batch, for
+// which the heap may be asked but is not needed.
 template <class Atom>
 class Executor {
  public:
@@ -22,7 +27,9 @@ class Executor {
         shapes_proven_(shapes_proven),
         pool_(pool),
         resolver_(resolver),
-        clock_(clock) {}
+        clock_(clock),
+        closed_(std::make_shared<const Error>(ErrorCode::session_closed,
+                                              "the session was closed while the model ran")) {}
 
   // Tells running batches to end, for good: their members get session_closed. From any thread.
   void stop() noexcept {
@@ -44,11 +51,11 @@ class Executor {
     } catch (const RunStopped&) {
       end_stopped(batch, awake);
     } catch (const Error& error) {
-      fail_or_split(batch, error, awake);
+      fail_or_split(batch, resolver_.share(error), awake);
     } catch (const std::bad_alloc&) {
-      fail_or_split(batch, Error(ErrorCode::out_of_memory, "out of memory for the batch"), awake);
+      fail_or_split(batch, resolver_.no_memory(), awake);
     } catch (const std::exception& error) {
-      fail_or_split(batch, Error(ErrorCode::backend, error.what()), awake);
+      fail_or_split(batch, resolver_.share(ErrorCode::backend, error.what()), awake);
     }
   }
 
@@ -124,14 +131,14 @@ class Executor {
     try {
       parts.take(result, first, parts.next_rows(), pool_);
     } catch (const Error& error) {
-      fail_alone(request, error, awake);
+      fail_alone(request, resolver_.share(error), awake);
       return false;
-    } catch (const std::exception& error) {
-      fail_alone(request, Error(ErrorCode::out_of_memory, error.what()), awake);
+    } catch (const std::exception&) {
+      fail_alone(request, resolver_.no_memory(), awake);
       return false;
     }
     if (parts.rows_left() != 0) {
-      run_again(request, batch.unfinished);
+      if (runs_again(request)) batch.unfinished.push_back(request);
       return false;
     }
     request->result = parts.whole();
@@ -139,56 +146,55 @@ class Executor {
     return true;
   }
 
-  void fail_alone(Request<Atom>* request, const Error& error, const Sink<Atom>* awake) noexcept {
-    std::vector<Request<Atom>*> one = {request};
-    resolver_.fail(one, error, awake);
+  void fail_alone(Request<Atom>* request, const SharedError& error,
+                  const Sink<Atom>* awake) noexcept {
+    resolver_.fail(std::span(&request, 1), error, awake);
   }
 
-  // Back to the queue, unless it ended while its batch ran.
-  void run_again(Request<Atom>* request, std::vector<Request<Atom>*>& into) noexcept {
-    if (request->move(RequestState::claimed, RequestState::queued)) {
-      into.push_back(request);
-    } else {
-      resolver_.bury_after_run(request);
-    }
+  // True: it is queued again. False: it ended while its batch ran.
+  [[nodiscard]] bool runs_again(Request<Atom>* request) noexcept {
+    if (request->move(RequestState::claimed, RequestState::queued)) return true;
+    resolver_.bury_after_run(request);
+    return false;
   }
 
   // By stop(), or because it kept a lent thread too long: then a runner makes the run again.
   void end_stopped(Batch<Atom>& batch, const Sink<Atom>* awake) noexcept {
-    if (stopped_.load(std::memory_order_relaxed)) {
-      const Error closed(ErrorCode::session_closed, "the session was closed while the model ran");
-      return resolver_.fail(batch, closed, awake);
-    }
+    if (stopped_.load(std::memory_order_relaxed)) return resolver_.fail(batch, closed_, awake);
     batch.took = std::max<DurationNs>(1, clock_.now() - batch.claimed);  // at least
     resolver_.ledger.retried_batches.add();
-    batch.retries.resize(1);
-    for (Request<Atom>* request : batch.members) run_again(request, batch.retries.front());
+    for (Request<Atom>* request : batch.members) {
+      if (runs_again(request)) batch.retries.add(request);
+    }
+    batch.retries.end_group();
     batch.members.clear();
-    std::erase_if(batch.retries, [](const auto& part) { return part.empty(); });
   }
 
   // One bad request must not fail its mates: the batch is halved until it stands alone. What kind
   // of error it was decides nothing: ONNX Runtime tells bad values as any of its codes. Of k bad
   // ones among n, never more than min(2k ceil(log2 n), 1.6 n) runs more (docs/adr/0010).
-  void fail_or_split(Batch<Atom>& batch, const Error& error, const Sink<Atom>* awake) noexcept {
+  void fail_or_split(Batch<Atom>& batch, const SharedError& error,
+                     const Sink<Atom>* awake) noexcept {
     batch.took = 0;
-    batch.ran_out_of_memory = error.code() == ErrorCode::out_of_memory;
+    batch.ran_out_of_memory = error->code() == ErrorCode::out_of_memory;
     if (batch.members.size() == 1) {
       if (batch.ran_out_of_memory && makes_smaller_parts(*batch.members.front())) {
         resolver_.ledger.retried_batches.add();
-        run_again(batch.members.front(), batch.unfinished);
+        Request<Atom>* request = batch.members.front();
+        if (runs_again(request)) batch.unfinished.push_back(request);
         return batch.members.clear();
       }
       return resolver_.fail(batch, error, awake);
     }
     resolver_.ledger.retried_batches.add();
     const std::size_t parts = batch.members.size() <= kAloneUpTo ? batch.members.size() : 2;
-    batch.retries.resize(parts);
-    for (std::size_t i = 0; i < batch.members.size(); ++i) {
-      run_again(batch.members[i], batch.retries[i % parts]);
+    for (std::size_t part = 0; part < parts; ++part) {
+      for (std::size_t i = part; i < batch.members.size(); i += parts) {
+        if (runs_again(batch.members[i])) batch.retries.add(batch.members[i]);
+      }
+      batch.retries.end_group();
     }
     batch.members.clear();
-    std::erase_if(batch.retries, [](const auto& part) { return part.empty(); });
   }
 
   [[nodiscard]] static bool makes_smaller_parts(Request<Atom>& request) noexcept {
@@ -206,6 +212,7 @@ class Executor {
   TensorPool& pool_;
   Resolver<Atom>& resolver_;
   const Clock& clock_;
+  const SharedError closed_;
   typename Atom::template Atomic<bool> stopped_{false};
 };
 

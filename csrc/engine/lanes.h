@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "batch/lane.h"
@@ -14,7 +15,8 @@ namespace inferkit {
 
 // Finds the lane of a request; keeps at most `limit` idle ones, dropping the longest unused. Lanes
 // that hold requests or run batches stay, and are bounded by max_pending.
-// Threads: the token holder's private matter.
+// Threads: the token holder's private matter. Throws: of() only, std::bad_alloc, where it needs a
+// new lane.
 template <class Atom>
 class Lanes {
  public:
@@ -36,7 +38,7 @@ class Lanes {
   }
 
   // One state per lane that holds something; state i belongs to lane(i).
-  [[nodiscard]] std::span<const LaneState> states(bool may_wait, TimeNs now) {
+  [[nodiscard]] std::span<const LaneState> states(bool may_wait, TimeNs now) noexcept {
     states_.clear();
     shown_.clear();
     for (const auto& lane : lanes_) {
@@ -69,7 +71,11 @@ class Lanes {
     const auto dims = request.lane_dims.view();
     const bool as_measured =
         std::all_of(dims.begin(), dims.end(), [this](auto dim) { return dim == seed_dim_; });
-    lanes_.push_back(std::make_unique<Lane<Atom>>(request, as_measured ? &seed_ : nullptr));
+    auto lane = std::make_unique<Lane<Atom>>(request, as_measured ? &seed_ : nullptr);
+    if (lanes_.size() == lanes_.capacity()) lanes_.reserve(2 * lanes_.size() + 8);
+    states_.reserve(lanes_.capacity());  // states() must not fail
+    shown_.reserve(lanes_.capacity());
+    lanes_.push_back(std::move(lane));
     return *lanes_.back();
   }
 

@@ -6,6 +6,9 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <new>
+#include <span>
+#include <utility>
 
 #include "base/failpoint.h"
 #include "batch/batch.h"
@@ -45,7 +48,7 @@ class SinkWakes {
 // see the answer), tells the sink or the sleeper, and lets go of its own side last. Who wins it out
 // of queued also frees what the request held, input bytes and credits, before anybody is told: the
 // queue side keeps but the record, as a tombstone (docs/adr/0011). Else they go with its run.
-// Threads: any. Blocks: never. Owns: slab and credits.
+// Threads: any. Blocks: never. Owns: slab and credits. Asks the heap for nothing, but in share().
 template <class Atom>
 class Resolver {
  public:
@@ -56,11 +59,8 @@ class Resolver {
         slab(max_pending + max_pending / 2 + 64),
         ledger(max_rows) {}
 
-  // The queue side lets go of a tombstone, and with it of what its first parts gave.
-  void bury(Record* request) noexcept {
-    request->parts.reset();
-    slab.release(request);
-  }
+  // The queue side lets go of a tombstone.
+  void bury(Record* request) noexcept { slab.release(request); }
 
   // A request that ended while its batch ran, and would have run again.
   void bury_after_run(Record* request) noexcept {
@@ -75,6 +75,13 @@ class Resolver {
     free_what_it_held(request);
     tell(request, wakes);
     return true;
+  }
+
+  // The same, where there is no heap for its place in the queue: it fails.
+  bool refuse(Record* request, SinkWakes<Atom>& wakes) noexcept {
+    // Before the CAS, and ours to write, won or lost: who ended it as anything else does not look.
+    request->error = no_memory_;
+    return drop(request, RequestState::failed, wakes);
   }
 
   // By a third party with a handle: a running request ends before its run does.
@@ -125,17 +132,29 @@ class Resolver {
   void deliver(Batch<Atom>& batch, const Sink<Atom>* awake) noexcept {
     ledger.answered.add(batch.members.size());
     finish(batch.members, RequestState::done, ledger.answered, awake);
+    batch.members.clear();
   }
 
   // By the thread that ran the batch: every member gets `error`.
-  void fail(Batch<Atom>& batch, const Error& error, const Sink<Atom>* awake) noexcept {
+  void fail(Batch<Atom>& batch, const SharedError& error, const Sink<Atom>* awake) noexcept {
     fail(batch.members, error, awake);
+    batch.members.clear();
   }
-  void fail(std::vector<Record*>& members, const Error& error, const Sink<Atom>* awake) noexcept {
+  void fail(std::span<Record* const> members, const SharedError& error,
+            const Sink<Atom>* awake) noexcept {
     ledger.failed.add(members.size());
-    for (Record* request : members) request->error = std::make_unique<Error>(error);
+    for (Record* request : members) request->error = error;
     finish(members, RequestState::failed, ledger.failed, awake);
   }
+
+  // An error to tell: of these, or, where there is no heap for it, of that.
+  template <class... Parts>
+  [[nodiscard]] SharedError share(Parts&&... parts) const noexcept try {
+    return std::make_shared<const Error>(std::forward<Parts>(parts)...);
+  } catch (const std::bad_alloc&) {
+    return no_memory_;
+  }
+  [[nodiscard]] const SharedError& no_memory() const noexcept { return no_memory_; }
 
   // By the woken sleeper, before anything else: passes the wake on.
   void wake_next_of(const Record& request) noexcept {
@@ -157,11 +176,16 @@ class Resolver {
  private:
   static constexpr std::size_t kWakeChains = 2;
 
+  // Made while there is memory.
+  const SharedError no_memory_ =
+      std::make_shared<const Error>(ErrorCode::out_of_memory, "out of memory for the request");
+
   // Counts before the CAS, so that whoever sees the state finds it counted; a loser takes it back.
   template <class Move>
   bool counted(RequestState state, Move&& move) noexcept {
     auto& counter = state == RequestState::cancelled ? ledger.cancelled
                     : state == RequestState::expired ? ledger.expired
+                    : state == RequestState::failed  ? ledger.failed
                                                      : ledger.closed;
     counter.add();
     if (move()) return true;
@@ -169,9 +193,10 @@ class Resolver {
     return false;
   }
 
-  // Not its parts: in a tombstone the queue side still counts them.
+  // Of its parts what they gave: in a tombstone the queue side still counts them.
   void free_what_it_held(Record* request) noexcept {
     request->payload = {};
+    if (request->parts != nullptr) request->parts->let_go();
     if (credits.give(request->charged_bytes)) room_made();
   }
 
@@ -201,15 +226,12 @@ class Resolver {
 
   // Credits and payload go first, so that a caller with its answer finds room for the next call.
   // Sleepers are woken in chains: each wakes the next before it asks for the interpreter lock.
-  void finish(std::vector<Record*>& members, RequestState state,
+  void finish(std::span<Record* const> members, RequestState state,
               typename Ledger<Atom>::Counter& counter, const Sink<Atom>* awake) noexcept {
     SinkWakes<Atom> wakes;
     std::array<Record*, kWakeChains> chains{};
     std::size_t chain = 0;
-    for (Record* request : members) {
-      request->parts.reset();
-      free_what_it_held(request);
-    }
+    for (Record* request : members) free_what_it_held(request);
     for (Record* request : members) {
       Sink<Atom>* sink = request->sink;
       request->wake_next = chains[chain];
@@ -223,7 +245,6 @@ class Resolver {
       }
       slab.release(request);  // last: it may be recycled in here
     }
-    members.clear();
     for (Record* head : chains) {
       if (head != nullptr) wake(head);
     }

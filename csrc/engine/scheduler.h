@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <span>
 #include <vector>
 
@@ -48,6 +49,8 @@ struct Role {
 // the bits of a mask and double as the index of the batch.
 // Threads: ring/finish/push from any. Everything private is the token holder's.
 // Owns: lanes and batches. Blocks: never; wakes are sent after the token was let go.
+// Throws: the constructor only, std::bad_alloc. A request without heap for its place in a lane is
+// ended with out_of_memory; nothing else that the token holder does needs the heap.
 template <class Atom>
 class Scheduler {
  public:
@@ -62,6 +65,10 @@ class Scheduler {
         clock_(clock),
         known_free_(all_leases()) {
     free_.store(all_leases(), std::memory_order_relaxed);
+    // A member has its credits until its run is over, and a batch no more rows or members without.
+    const std::size_t most =
+        std::min<std::size_t>(limits.max_rows, resolver.credits.max_requests());
+    for (Batch<Atom>& batch : batches_) batch.reserve(most);
   }
 
   void push(Record* request) noexcept { inbox_.push(request); }
@@ -157,18 +164,11 @@ class Scheduler {
   }
 
   [[nodiscard]] int hold(const Role<Atom>& role) noexcept;
-  void take_in();
-  void collect_returns();
-  // What a batch did not finish.
-  void take_back(Batch<Atom>& batch) {
-    const TimeNs now = clock_.now();
-    // Not of a request that was alone: others need less.
-    if (batch.ran_out_of_memory && !batch.retries.empty()) {
-      batch.lane->note_out_of_memory(batch.rows, now);
-    }
-    for (auto& group : batch.retries) batch.lane->push_retry(std::move(group), sequence_++, now);
-    for (Record* request : batch.unfinished) batch.lane->put_back(request, sequence_++, now);
-  }
+  void take_in(Wakes& wakes) noexcept;
+  void collect_returns(Wakes& wakes) noexcept;
+  void take_back(Batch<Atom>& batch, Wakes& wakes) noexcept;
+  template <class Enter>
+  void enter_or_refuse(std::span<Record* const> requests, Wakes& wakes, Enter&& enter) noexcept;
   void tidy(TimeNs now, Wakes& wakes);
   void expire_running(TimeNs now, Wakes& wakes);
   [[nodiscard]] static TimeNs wanted_back(const Role<Atom>& role, const Batch<Atom>& batch,
@@ -237,4 +237,5 @@ class Scheduler {
 }  // namespace inferkit
 
 #include "engine/scheduler_hold.h"
+#include "engine/scheduler_intake.h"
 #include "engine/scheduler_time.h"

@@ -11,9 +11,9 @@ int Scheduler<Atom>::hold(const Role<Atom>& role) noexcept {
   Wakes wakes;
   int mine = kNoLease;
   for (int round = 1;; ++round) {
-    take_in();
+    take_in(wakes);
     INFERKIT_FAILPOINT("scheduler.taken_in");
-    collect_returns();
+    collect_returns(wakes);
     const TimeNs now = clock_.now();
     tidy(now, wakes);
     dispatch(role, now, mine, wakes);
@@ -32,33 +32,6 @@ int Scheduler<Atom>::hold(const Role<Atom>& role) noexcept {
   INFERKIT_FAILPOINT("scheduler.let_go");
   send(wakes);
   return mine;
-}
-
-template <class Atom>
-void Scheduler<Atom>::take_in() {
-  for (Record* request = inbox_.drain(); request != nullptr;) {
-    Record* next = request->next;  // read first: `next` is the mailbox's once somebody resolves it
-    lanes_.of(*request).push(request, sequence_++);
-    request = next;
-  }
-}
-
-template <class Atom>
-void Scheduler<Atom>::collect_returns() {
-  // acquire: pairs with finish(); the batch is ours again.
-  std::uint32_t returned = free_.load(std::memory_order_acquire) & ~known_free_;
-  known_free_ |= returned;
-  for (; returned != 0; returned &= returned - 1) {
-    Batch<Atom>& batch = batches_[static_cast<std::size_t>(__builtin_ctz(returned))];
-    --batch.lane->running;
-    batch.lane->running_rows -= batch.rows;
-    if (batch.took > 0) {
-      batch.lane->latency.record(batch.rows, batch.took);
-      publish_prediction(batch.lane->latency);
-    }
-    if (!batch.retries.empty() || !batch.unfinished.empty()) take_back(batch);
-    batch.clear();
-  }
 }
 
 template <class Atom>

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cstdint>
+#include <new>
 
 namespace inferkit {
 namespace {
@@ -46,8 +47,10 @@ class HostResource final : public MemoryResource {
 }  // namespace
 
 MemoryResource& host_resource() noexcept {
-  // Leaked: results handed out to the user may outlive static destruction.
-  static HostResource* const resource = new HostResource;
+  // Never destroyed: results handed out to the user may outlive static destruction. Not on the
+  // heap, so that this cannot fail.
+  alignas(HostResource) static std::byte place[sizeof(HostResource)];
+  static HostResource* const resource = new (place) HostResource;
   return *resource;
 }
 

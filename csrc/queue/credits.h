@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 
 #include "base/atom.h"
@@ -30,6 +31,8 @@ class Credits {
   [[nodiscard]] bool can_hold(std::uint64_t bytes) const noexcept {
     return steps(bytes) <= max_steps_;
   }
+
+  [[nodiscard]] std::size_t max_requests() const noexcept { return max_requests_; }
 
   [[nodiscard]] Take take(std::uint64_t bytes) noexcept { return attempt(bytes, 0); }
 

@@ -86,12 +86,12 @@ TEST_CASE("payload: more open dimensions than lie in line") {
   CHECK(read<float>(payload.input(1, 1)) == b.values());
 
   LaneDims dims;
-  dims.assign(signature, inputs);
+  REQUIRE(dims.assign(signature, inputs));
   const std::vector<std::int64_t> expected = {2, 1, 1, 2, 1, 3, 1, 1};
   CHECK(std::vector<std::int64_t>(dims.view().begin(), dims.view().end()) == expected);
   CHECK(std::vector<std::int64_t>(payload.lane_dims().begin(), payload.lane_dims().end()) ==
         expected);
-  dims.assign(signature, std::array{b.view(), a.view()});  // a record is used again
+  REQUIRE(dims.assign(signature, std::array{b.view(), a.view()}));  // a record is used again
   CHECK(dims.view()[1] == 3);
   CHECK(dims.view()[4] == 2);
 }

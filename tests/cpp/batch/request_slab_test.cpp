@@ -60,6 +60,14 @@ TEST_CASE("request_slab: a record comes back when both sides let go, under the n
   CHECK(record->handle().generation == first.generation + 1);
 }
 
+TEST_CASE("request_slab: one that was not opened after all is the next to be taken") {
+  Slab slab(1);
+  Record* record = take(slab);
+  slab.put_back(record);
+  CHECK(slab.take() == record);
+  CHECK(record->state() == State::free);
+}
+
 TEST_CASE("request_slab: generations wrap without a trace in the rest of the word") {
   Slab slab(1);
   Record* record = take(slab);

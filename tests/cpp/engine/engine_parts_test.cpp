@@ -139,6 +139,23 @@ TEST_CASE("parts: one cancel, between runs or during one, and the rest never run
   CHECK(rig.stats().cancelled == 3);
 }
 
+TEST_CASE("parts: cancelled between two of them, what they gave goes at once") {
+  Rig rig(at_most(4));
+  rig.backend().shut_gate();
+  EngineRequest* request = rig.submit(many(8));
+  rig.backend().wait_until_begun(1);
+  for (int i = 0; i < 12; ++i) rig.submit({20});  // so many that to sweep for one does not pay
+  rig.backend().let_pass(1);
+  rig.backend().wait_until_begun(2);  // others'
+  const std::uint64_t blocks = rig.stats().pool.blocks_in_use;
+  REQUIRE(rig.engine().cancel(request, true));
+  CHECK(rig.stats().pool.blocks_in_use == blocks - 2);  // its inputs, and half of its answer
+  rig.engine().release(request);
+  rig.backend().open_gate();
+  for (int i = 0; i < 12; ++i) CHECK(rig.next().values == answer_to({20}));
+  CHECK(rig.backend().seen().size() == 4);
+}
+
 TEST_CASE("parts: one deadline for all of them") {
   FakeClock clock;
   Rig rig(at_most(4), clock);

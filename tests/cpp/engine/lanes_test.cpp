@@ -3,7 +3,10 @@
 #include <doctest/doctest.h>
 
 #include <cstddef>
+#include <cstdint>
+#include <new>
 
+#include "base/heap_count.h"
 #include "support/records.h"
 
 using namespace inferkit;
@@ -110,6 +113,42 @@ TEST_CASE("lanes: states of those that hold something, in step with lane()") {
   CHECK(lanes.lane(0).takes(*records.make({.dim = 2})));
   CHECK(lanes.lane(1).takes(*records.make({.dim = 3})));
   CHECK(lanes.requests() == 2);
+}
+
+TEST_CASE("lanes: their states ask the heap for nothing, however many there are") {
+  Records records;
+  TestLanes lanes(4);
+  for (std::int64_t dim = 1; dim <= 40; ++dim) {
+    lanes.of(*records.make({.dim = dim})).push(records.make({.dim = dim}), 0);
+    const std::uint64_t before = heap_allocations();
+    CHECK(lanes.states(true, 0).size() == static_cast<std::size_t>(dim));
+    CHECK(heap_allocations() == before);
+  }
+}
+
+TEST_CASE("lanes: without heap for a new one the others serve on, and it is made when there is") {
+  Records records;
+  Record* known = records.make({.dim = 1});
+  Record* stranger = records.make({.dim = 2});
+  for (std::uint64_t nth = 1; nth < 100; ++nth) {
+    TestLanes lanes(1);
+    lanes.of(*known).push(known, 0);
+    {
+      const HeapShortage shortage(nth, HeapShortage::Lasts::once);
+      try {
+        exposed([&] { static_cast<void>(lanes.of(*stranger)); });
+        CHECK(nth > 3);
+        return;
+      } catch (const std::bad_alloc&) {
+      }
+    }
+    CHECK(count(lanes) == 1);
+    CHECK(lanes.states(false, 0).size() == 1);
+    CHECK(lanes.of(*known).takes(*known));
+    lanes.of(*stranger).push(stranger, 1);
+    CHECK(lanes.states(false, 0).size() == 2);
+  }
+  FAIL("it never had heap enough");
 }
 
 }  // namespace

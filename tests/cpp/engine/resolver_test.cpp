@@ -3,9 +3,11 @@
 #include <doctest/doctest.h>
 
 #include <array>
+#include <memory>
 #include <utility>
 #include <vector>
 
+#include "base/heap_count.h"
 #include "memory/host_resource.h"
 #include "memory/tensor_pool.h"
 #include "support/records.h"
@@ -196,20 +198,87 @@ TEST_CASE(
   office.let_go(members);
 }
 
-TEST_CASE("resolver: a failed batch gives each its own copy of the error") {
+TEST_CASE("resolver: a failed batch gives all the same error, which lasts as long as any of them") {
   Office office;
   Batch<StdAtom> batch;
   batch.members = {office.running(), office.running()};
   const std::vector<Record*> members = batch.members;
-  office.resolver.fail(batch, Error(ErrorCode::backend, "planned"), nullptr);
-  for (const Record* record : members) {
+  office.resolver.fail(batch, office.resolver.share(ErrorCode::backend, "planned"), nullptr);
+  CHECK(members[0]->error == members[1]->error);
+  CHECK(office.resolver.ledger.failed.get() == 2);
+  const std::weak_ptr<const Error> error = members[0]->error;
+  for (Record* record : members) {
     CHECK(record->state() == State::failed);
     REQUIRE(record->error != nullptr);
     CHECK(record->error->message() == "planned");
+    office.resolver.slab.release(record);
+    CHECK(error.expired() == (record == members[1]));
   }
-  CHECK(members[0]->error != members[1]->error);
-  CHECK(office.resolver.ledger.failed.get() == 2);
-  office.let_go(members);
+  office.let_go({});
+}
+
+TEST_CASE("resolver: who finds no heap for its place in the queue fails, unless it left before") {
+  Office office;
+  CountingSink sink;
+  Record* refused = office.queued(&sink);
+  Wakes wakes;
+  CHECK(office.resolver.refuse(refused, wakes));
+  CHECK(refused->state() == State::failed);
+  CHECK(refused->error == office.resolver.no_memory());
+  CHECK(refused->error->code() == ErrorCode::out_of_memory);
+  CHECK(office.pool->stats().blocks_in_use == 0);
+  wakes.send();
+  CHECK(sink.wakes == 1);
+  CHECK(sink.answers.drain() == refused);
+
+  Record* gone = office.queued();
+  bool was_queued = false;
+  CHECK(office.resolver.leave(gone, State::cancelled, false, was_queued));
+  CHECK_FALSE(office.resolver.refuse(gone, wakes));
+  CHECK(gone->state() == State::cancelled);
+  CHECK(office.resolver.ledger.failed.get() == 1);
+  for (Record* record : {refused, gone}) office.resolver.bury(record);
+  office.let_go({refused, gone});
+}
+
+TEST_CASE("resolver: without heap for an error that one is told") {
+  Office office;
+  const Error cause(ErrorCode::backend, "too long to lie within the string that holds it", 7);
+  CHECK(office.resolver.share(cause)->message() == cause.message());
+  CHECK(office.resolver.share(cause)->backend_code() == 7);
+  for (const std::uint64_t nth : {1, 2}) {  // the error, its message
+    const HeapShortage shortage(nth, HeapShortage::Lasts::once);
+    const SharedError told = exposed([&] { return office.resolver.share(cause); });
+    CHECK(told == office.resolver.no_memory());
+    CHECK(shortage.refused() == 1);
+  }
+}
+
+TEST_CASE("resolver: what its parts gave goes with the request, not with its tombstone") {
+  for (const bool runs : {false, true}) {
+    Office office;
+    Record* record = office.queued();
+    record->parts = std::make_unique<Parts>(8, 4);
+    const TensorView rows = bare(DType::float32, {4, 1});
+    const ResultRef part = ResultRef::adopt(BatchResult::create(*office.pool, {&rows, 1}));
+    part->outputs()[0].view.shape = shape_of({4, 1});
+    record->parts->take(*part, 0, 4, *office.pool);
+    CHECK(office.pool->stats().blocks_in_use == 3);  // the inputs, this part, and all
+    if (runs) REQUIRE(record->move(State::queued, State::claimed));
+    bool was_queued = false;
+    CHECK(office.resolver.leave(record, State::cancelled, true, was_queued));
+    CHECK(office.pool->stats().blocks_in_use == (runs ? 3 : 1));  // a run reads and writes them
+    CHECK(record->rows_left() == 4);                              // its lane counts on
+    if (runs) {
+      office.resolver.bury_after_run(record);
+      CHECK(office.pool->stats().blocks_in_use == 1);
+    } else {
+      office.resolver.bury(record);
+    }
+    CHECK(record->parts != nullptr);  // whoever ended it may be emptying them at this moment
+    office.resolver.slab.release(record);
+    CHECK(office.resolver.credits.requests() == 0);
+  }
 }
 
 TEST_CASE("resolver: room is told to those who announced that they wait for it, and to the hook") {

@@ -143,7 +143,7 @@ struct Service {
     Record* record = resolver.slab.take();
     record->payload = pool->try_allocate(plan.bytes);
     write_payload(signature, {&input, 1}, record->payload.data());
-    record->lane_dims.assign(signature, {&input, 1});
+    static_cast<void>(record->lane_dims.assign(signature, {&input, 1}));
     record->lane_hash = plan.lane_hash;
     record->lane = nullptr;
     record->charged_bytes = plan.bytes;

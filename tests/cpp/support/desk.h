@@ -30,7 +30,7 @@ class Desk {
     record->deadline = wish.deadline;
     record->sink = wish.sink;
     const TensorView input = bare(DType::float32, {wish.rows, wish.dim});
-    record->lane_dims.assign(signature_, {&input, 1});
+    static_cast<void>(record->lane_dims.assign(signature_, {&input, 1}));
     record->lane_hash = static_cast<std::uint64_t>(wish.dim);
     record->lane = nullptr;
     record->charged_bytes = 0;
@@ -75,14 +75,17 @@ class Desk {
     static_cast<void>(scheduler.finish(lease, {}));
   }
   // The batch failed: these groups of its members are to run again.
-  void split(int lease, std::vector<std::vector<Record*>> groups) {
+  void split(int lease, const std::vector<std::vector<Record*>>& groups) {
     Batch<StdAtom>& batch = scheduler.batch(lease);
     for (Record* record : batch.members) {
       static_cast<void>(record->move(RequestState::claimed, RequestState::queued));
     }
     batch.members.clear();
     batch.took = 0;
-    batch.retries = std::move(groups);
+    for (const std::vector<Record*>& group : groups) {
+      for (Record* record : group) batch.retries.add(record);
+      batch.retries.end_group();
+    }
     static_cast<void>(scheduler.finish(lease, {}));
   }
   // As the sleeping caller would.

@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <new>
 #include <string>
 #include <thread>
 #include <utility>
@@ -27,6 +28,7 @@ inline void dawdle() {
 // passes once keep theirs.
 inline std::map<std::string, failpoint::Plan> plans(std::uint64_t seed, double rarity) {
   const auto no_memory = failpoint::throw_error(ErrorCode::out_of_memory, "planned").action;
+  const auto no_heap = [] { throw std::bad_alloc(); };
   const auto no_thread = failpoint::throw_error(ErrorCode::model_load, "planned").action;
   const auto plan = [&](std::function<void()> action, double probability) {
     return failpoint::Plan{.action = std::move(action), .probability = probability, .seed = ++seed};
@@ -37,8 +39,9 @@ inline std::map<std::string, failpoint::Plan> plans(std::uint64_t seed, double r
   return {{"engine.start_thread", plan(no_thread, 0.2)}, {"engine.closing", plan(dawdle, 0.9)},
           {"engine.joining", plan(dawdle, 0.9)},         {"engine.runner_looks", rare(dawdle, 0.1)},
           {"executor.run", rare(no_memory, 0.02)},       {"resolver.won", rare(dawdle, 0.1)},
-          {"scheduler.let_go", rare(dawdle, 0.01)},      {"scheduler.taken_in", rare(dawdle, 0.01)},
-          {"scheduler.overrun", rare({}, 0.2)},          {"tensor_pool.carve", plan({}, 0.3)}};
+          {"scheduler.enters", rare(no_heap, 0.005)},    {"scheduler.let_go", rare(dawdle, 0.01)},
+          {"scheduler.overrun", rare({}, 0.2)},          {"scheduler.taken_in", rare(dawdle, 0.01)},
+          {"tensor_pool.carve", plan({}, 0.3)}};
 }
 
 // Arms all of plans() while it lives, and counts from there.

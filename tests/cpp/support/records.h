@@ -41,7 +41,7 @@ class Records {
     record->deadline = wish.deadline;
     record->sink = wish.sink;
     const TensorView input = bare(DType::float32, {wish.rows, wish.dim});
-    record->lane_dims.assign(signature_, {&input, 1});
+    static_cast<void>(record->lane_dims.assign(signature_, {&input, 1}));
     record->lane_hash = static_cast<std::uint64_t>(wish.dim) * 1'000'003;
     record->lane = nullptr;
     record->open();
