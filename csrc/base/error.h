@@ -85,8 +85,8 @@ class Error : public std::exception {
 // One failure told to many: handing it on takes no memory.
 using SharedError = std::shared_ptr<const Error>;
 
-// Throws: std::bad_alloc. A stream keeps the heap's refusal to itself: the text may be cut short
-// too.
+// Throws: std::bad_alloc. Without heap the text may also be cut short: streams keep that to
+// themselves.
 template <class... Parts>
 [[nodiscard]] std::string text(const Parts&... parts) {
   std::ostringstream out;
