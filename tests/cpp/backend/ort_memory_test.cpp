@@ -97,14 +97,14 @@ TEST_CASE("what a run takes is charged to who pays, until it is given back") {
   CHECK(payer->stats().bytes_in_use == 0);
   CHECK(payer->stats().blocks_in_use == 0);
   const PoolStats before = library_for_tests()->memory().stats();
-  const auto error = thrown([&] { run_rows(*backend, 100, context); });
+  const auto error = thrown([&] { run_rows(*backend, 300, context); });
   REQUIRE(error.has_value());
   CHECK(error->code() == ErrorCode::out_of_memory);
   CHECK(says(error->message(), "out of memory: no room for", "of max_memory_bytes (8388608)"));
   CHECK(payer->stats().bytes_in_use == 0);
   CHECK(library_for_tests()->memory().stats().bytes_in_use == before.bytes_in_use);
   run_rows(*backend, 10, context);
-  run_rows(*backend, 100);  // nobody pays
+  run_rows(*backend, 300);  // nobody pays
 }
 
 TEST_CASE("a result of onnxruntime's own is charged as long as it is kept, session closed or not") {

@@ -193,7 +193,9 @@ class StarvedShop {
       CHECK_FALSE(bad);
     } else if (outcome.state == RequestState::failed) {
       const ErrorCode code = outcome.error->code();
-      CHECK((code == ErrorCode::out_of_memory || (bad && code != ErrorCode::queue_full)));
+      const bool stopped = code == ErrorCode::session_closed && engine_->closed();
+      CHECK(
+          (stopped || code == ErrorCode::out_of_memory || (bad && code != ErrorCode::queue_full)));
     } else if (outcome.state == RequestState::expired) {
       CHECK(slip.wanted.time == 0);
     }
