@@ -12,10 +12,7 @@ RunStop::RunStop(const Api& api) : api_(api), options_(api) {
 void RunStop::stop(bool for_good) noexcept {
   const std::lock_guard lock(mutex_);
   for_good_ = for_good_ || for_good;
-  told_.store(true, std::memory_order_relaxed);
-  // ONNX Runtime's word is no atomic. With the fence in told(): whose run that word has ended, sees
-  // ours.
-  std::atomic_thread_fence(std::memory_order_seq_cst);
+  told_ = true;
   if (Status* const failure = api_.RunOptionsSetTerminate(options_.get())) {
     api_.ReleaseStatus(failure);
   }
@@ -27,12 +24,14 @@ void RunStop::resume() noexcept {
   if (Status* const failure = api_.RunOptionsUnsetTerminate(options_.get())) {
     api_.ReleaseStatus(failure);
   }
-  told_.store(false, std::memory_order_relaxed);
+  told_ = false;
 }
 
+// ONNX Runtime's own word is no atomic and says nothing. But it is written under the mutex, so
+// whose run it has ended comes here after the one who wrote it.
 bool RunStop::told() const noexcept {
-  std::atomic_thread_fence(std::memory_order_seq_cst);
-  return told_.load(std::memory_order_relaxed);
+  const std::lock_guard lock(mutex_);
+  return told_;
 }
 
 }  // namespace inferkit::ort

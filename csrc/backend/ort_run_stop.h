@@ -1,7 +1,6 @@
 // How a run is told to end.
 #pragma once
 
-#include <atomic>
 #include <mutex>
 
 #include "backend/ort_abi.h"
@@ -12,7 +11,7 @@ namespace inferkit::ort {
 // The run options of one instance, and the word in them that ends its runs. ONNX Runtime looks at
 // it between two operators: one that runs is waited for.
 // Threads: stop() and told() from any; resume() while nothing runs with the options.
-// Owns: the options. Blocks: never for long: the mutex is taken by those that stop, not by a run.
+// Owns: the options. Blocks: never for long; a run that does not fail takes no mutex.
 // Throws: the constructor, Error(model_load).
 class RunStop {
  public:
@@ -30,9 +29,9 @@ class RunStop {
  private:
   const Api& api_;
   Handle<RunOptions> options_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;  // of what follows, and of the word in the options
   bool for_good_ = false;
-  std::atomic<bool> told_{false};
+  bool told_ = false;
 };
 
 }  // namespace inferkit::ort
