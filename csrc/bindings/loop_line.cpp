@@ -6,6 +6,7 @@
 #include "bindings/admission.h"
 #include "bindings/event_loop.h"
 #include "bindings/loop_port.h"
+#include "bindings/loop_ports.h"
 #include "bindings/raised.h"
 
 namespace inferkit {
@@ -31,9 +32,8 @@ Ref start_timer(RunCoroutine* coroutine) {
 }  // namespace
 
 void LoopPort::expect_room() noexcept {
-  has_line.store(true, std::memory_order_relaxed);
-  // seq_cst: pairs with the room hook's. A giver that sees our announcement sees the flag.
-  std::atomic_thread_fence(std::memory_order_seq_cst);
+  has_line.store(true, std::memory_order_relaxed);  // ordered by what follows
+  ports_->meet_givers();
 }
 
 bool LoopPort::join_line(RunCoroutine* coroutine) {

@@ -144,10 +144,9 @@ void LoopPort::retire() {
 }
 
 void LoopPort::wake() noexcept {
-  // seq_cst: pairs with reach_by(). Either we see how to get through now, or the visit that
-  // follows a change of it sees what we delivered.
-  std::atomic_thread_fence(std::memory_order_seq_cst);
-  if (by_descriptor_.load(std::memory_order_relaxed)) {
+  // acq_rel, and not just a load: pairs with reach_by(). Of the two one is the second: either we
+  // see how to get through now, or the visit that follows a change of it sees what we delivered.
+  if (by_descriptor_.fetch_or(0, std::memory_order_acq_rel) != 0) {
     descriptor_.set();
   } else {
     Notifier::ask(visit_);
@@ -155,8 +154,7 @@ void LoopPort::wake() noexcept {
 }
 
 void LoopPort::reach_by(bool descriptor) noexcept {
-  by_descriptor_.store(descriptor, std::memory_order_relaxed);
-  std::atomic_thread_fence(std::memory_order_seq_cst);  // pairs with wake()
+  by_descriptor_.exchange(descriptor ? 1 : 0, std::memory_order_acq_rel);  // pairs with wake()
 }
 
 void LoopPort::visit() {

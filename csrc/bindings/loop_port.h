@@ -111,7 +111,7 @@ class LoopPort final : public EngineSink {
   PyObject* loop_getter_ = nullptr;  // lives as long as the port
   bool watched_ = false;
   bool retiring_ = false;
-  StdAtom::Atomic<bool> by_descriptor_{false};  // how wake() gets through
+  StdAtom::Atomic<std::uint32_t> by_descriptor_{0};  // how wake() gets through
 
   std::uint32_t outstanding_ = 0;  // requests whose answers will come here
   std::uint32_t unflushed_ = 0;    // of them: queued for flush(), not rung for

@@ -109,8 +109,7 @@ void LoopPorts::retire() {
 }
 
 void LoopPorts::wake_lines() noexcept {
-  // seq_cst: pairs with LoopPort::expect_room().
-  std::atomic_thread_fence(std::memory_order_seq_cst);
+  meet_givers();
   LoopPort* port = newest_.load(std::memory_order_acquire);
   for (; port != nullptr; port = port->older) {
     if (port->has_line.load(std::memory_order_relaxed)) port->wake();
