@@ -3,7 +3,6 @@
 lint | test | cpp | tsan | asan | aarch64 | explore | storm | mutate | coverage | bench | docs
 """
 
-import platform
 import shutil
 import sys
 from pathlib import Path
@@ -11,9 +10,11 @@ from pathlib import Path
 import nox
 
 sys.path.insert(0, str(Path(__file__).parent))  # nox reads this file by its path
+from noxsanitizers import ADDRESS, THREAD, run_all, run_cpp_in_short, run_python_in_short
 from noxsteps import (
     BUILD,
     BUILD_REQUIREMENTS,
+    DEBUG,
     JOBS,
     PYPROJECT,
     ROOT,
@@ -23,6 +24,8 @@ from noxsteps import (
     install_system_packages,
     label,
     ort_library_of_aarch64,
+    release_core,
+    run_pytest,
     sysroot_of_aarch64,
     testing_package,
 )
@@ -49,26 +52,21 @@ def without(*names: str) -> list[str]:
     return [f"--ignore=tests/python/test_{name}.py" for name in names]
 
 
-def run_pytest(session: nox.Session, *arguments: str, env: dict[str, str]) -> None:
-    session.run("python", "-X", "dev", "-m", "pytest", "-W", "error", *arguments, env=env)
-
-
 # ---- sessions -------------------------------------------------------------------------------
 @nox.session
 def test(session: nox.Session) -> None:
     """Everything: the wheel built once, both build variants, C++, house and Python tests."""
     env = build_and_install(session, "test,docs")
-    package = testing_package(session, BUILD / f"testing-{label(session)}")
-    overlay = {**env, "PYTHONPATH": str(package)}
+    cpp_tests(session, BUILD / f"testing-{label(session)}", *DEBUG)
     ends = "exit"  # of processes, the same on both builds
-    run_pytest(session, "-q", "tests/python", *without(ends, *ONCE, *LONG), env=overlay)
+    run_python_in_short(session, "tests/python", *without(ends, *ONCE, *LONG))
     run_pytest(session, *session.posargs, env=env)
 
 
 @nox.session
 def python_tests(session: nox.Session) -> None:
     """The Python tests on another interpreter: nox -s python_tests -P python3.13."""
-    env = build_and_install(session)
+    env = build_and_install(session, core=release_core(session))
     run_pytest(session, "-q", "tests/python", *without(*ONCE, *LONG), *session.posargs, env=env)
 
 
@@ -96,24 +94,30 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def cpp(session: nox.Session) -> None:
     """The C++ core and its tests, with no Python in sight."""
-    cpp_tests(session, BUILD / "cpp", "CMAKE_BUILD_TYPE=Debug", "CMAKE_CXX_FLAGS_DEBUG=-O1 -g1")
+    cpp_tests(session, BUILD / "cpp", *DEBUG)
 
 
 @nox.session
 def tsan(session: nox.Session) -> None:
-    """The C++ tests under ThreadSanitizer."""
-    # Without address randomisation: GCC's runtime cannot map its shadow on newer kernels.
-    prefix = ("setarch", platform.machine(), "--addr-no-randomize")
-    flags = ("INFERKIT_SANITIZE=thread", "CMAKE_BUILD_TYPE=Debug", "CMAKE_CXX_FLAGS_DEBUG=-O1 -g1")
-    options = f"TSAN_OPTIONS=suppressions={ROOT / 'tests' / 'cpp' / 'tsan.supp'}"
-    cpp_tests(session, BUILD / "tsan", *flags, prefix=("env", options, *prefix))
+    """The C++ tests, then those in Python, under ThreadSanitizer; of these what follows `--`.
+
+    `-- short`: C++ tests in which threads meet, no others.
+    """
+    if session.posargs == ["short"]:
+        run_cpp_in_short(session, THREAD)
+    else:
+        # It does not follow a fork, nor has it to do with how processes end.
+        tests = ("tests/python", *without("exit", *ONCE, *LONG))
+        run_all(session, THREAD, *(session.posargs or tests))
 
 
 @nox.session
 def asan(session: nox.Session) -> None:
-    """The C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer."""
-    flags = ("INFERKIT_SANITIZE=address,undefined", "CMAKE_BUILD_TYPE=Debug")
-    cpp_tests(session, BUILD / "asan", *flags, "CMAKE_CXX_FLAGS_DEBUG=-O1 -g1")
+    """The C++ tests, then those in Python, under AddressSanitizer and UBSan; likewise.
+
+    `nox -s test` runs most tests in Python so, too.
+    """
+    run_all(session, ADDRESS, *(session.posargs or ("tests/python", *without(*ONCE))))
 
 
 @nox.session
@@ -136,8 +140,7 @@ def aarch64(session: nox.Session) -> None:
             BUILD / "aarch64",
             f"CMAKE_TOOLCHAIN_FILE={ROOT / 'cmake' / 'aarch64-linux-gnu.cmake'}",
             "INFERKIT_CUDA=OFF",
-            "CMAKE_BUILD_TYPE=Debug",
-            "CMAKE_CXX_FLAGS_DEBUG=-O1 -g1",
+            *DEBUG,
             prefix=(*machine, "-p", page),
             suffix=tuple(session.posargs or ("-tce=protocols*,orders*,looks*",)),
             ort=ort_library_of_aarch64,

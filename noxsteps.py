@@ -13,6 +13,7 @@ PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 # ninja: a machine with cmake need not have make.
 BUILD_REQUIREMENTS = [*PYPROJECT["build-system"]["requires"], "build", "ninja"]
 JOBS = str(os.cpu_count() or 1)
+DEBUG = ("CMAKE_BUILD_TYPE=Debug", "CMAKE_CXX_FLAGS_DEBUG=-O1 -g1")
 
 
 def extra(name: str) -> list[str]:
@@ -97,12 +98,23 @@ def cpp_tests(
         session.warn("C++ tests skipped: doctest is not installed")
 
 
-def build_and_install(session: nox.Session, extras: str = "test") -> dict[str, str]:
-    """Build the sdist, the wheel from that sdist, and install it with `extras`."""
+def release_core(session: nox.Session) -> Path:
+    """The core of a wheel, which knows no Python: built once for the wheels of all of them."""
+    tree = BUILD / "core"
+    cmake(session, tree, "CMAKE_BUILD_TYPE=Release", "INFERKIT_CUDA=OFF")
+    return tree / "libinferkit_core.a"
+
+
+def build_and_install(
+    session: nox.Session, extras: str = "test", core: Path | None = None
+) -> dict[str, str]:
+    """Build the sdist, the wheel from that sdist, with `core` if given, and install it."""
     session.install(*BUILD_REQUIREMENTS, "twine")
     dist = BUILD / f"dist-{label(session)}"
     shutil.rmtree(dist, ignore_errors=True)
-    flags = ("-Ccmake.define.INFERKIT_WERROR=ON",)
+    flags = ["-Ccmake.define.INFERKIT_WERROR=ON"]
+    if core is not None:
+        flags.append(f"-Ccmake.define.INFERKIT_BUILT_CORE={core}")
     environment = {"CMAKE_BUILD_PARALLEL_LEVEL": JOBS}
     session.run(
         "python", "-m", "build", "--no-isolation", "--outdir", str(dist), *flags, env=environment
@@ -122,20 +134,24 @@ def testing_package(
     suffix: tuple[str, ...] = (),
 ) -> Path:
     """Build the testing variant, run its C++ tests, lay out a package around its extension."""
+    also = (*DEBUG, *with_python(session), *defines)
+    cpp_tests(session, tree, *also, prefix=prefix, suffix=suffix)
+    return package_around(tree)
+
+
+def with_python(session: nox.Session) -> tuple[str, ...]:
+    """Defines that have the extension built, for the session's interpreter."""
     python = shutil.which("python", path=session.bin)
     pybind11 = session.run("python", "-m", "pybind11", "--cmakedir", silent=True).strip()
-    cpp_tests(
-        session,
-        tree,
-        "CMAKE_BUILD_TYPE=Debug",
-        "CMAKE_CXX_FLAGS_DEBUG=-O1 -g1",
+    return (
         "INFERKIT_BUILD_PYTHON=ON",
         f"Python_EXECUTABLE={python}",
         f"pybind11_DIR={pybind11}",
-        *defines,
-        prefix=prefix,
-        suffix=suffix,
     )
+
+
+def package_around(tree: Path) -> Path:
+    """A package with the extension that was built in `tree`: the folder it lies in."""
     package = tree / "package" / "inferkit"
     shutil.rmtree(package, ignore_errors=True)
     ignore = shutil.ignore_patterns("__pycache__")
@@ -143,3 +159,11 @@ def testing_package(
     for extension in tree.glob("_core*.so"):
         shutil.copy2(extension, package)
     return package.parent
+
+
+def run_pytest(
+    session: nox.Session, *arguments: str, env: dict[str, str], prefix: tuple[str, ...] = ()
+) -> None:
+    """pytest with every check of Python's own, and warnings as errors."""
+    pytest = ("python", "-X", "dev", "-m", "pytest", "-W", "error", *arguments)
+    session.run(*prefix, *pytest, env=env, external=bool(prefix))

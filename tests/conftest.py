@@ -1,10 +1,15 @@
-"""A test that cannot be interrupted still ends, with the stacks of its threads."""
+"""A test that cannot be interrupted still ends; what says nothing under a sanitizer is left out."""
 
 import faulthandler
+import os
 import signal
+import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+LEFT_OUT = Path(__file__).parent / "sanitizers" / "left_out.toml"
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts what runs in its background so; the programs that tests start would inherit it.
@@ -22,3 +27,16 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
         return (yield)
     finally:
         faulthandler.cancel_dump_traceback_later()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # Set by the sessions that put a sanitizer's runtime in front of every library.
+    sanitizer = os.environ.get("INFERKIT_SANITIZER")
+    if not sanitizer:
+        return
+    reasons = tomllib.loads(LEFT_OUT.read_text())[sanitizer]
+    for item in items:
+        test = f"{item.path.name}::{getattr(item, 'originalname', item.name)}"
+        reason = reasons.get(test) or reasons.get(item.path.name)
+        if reason:
+            item.add_marker(pytest.mark.skip(reason=f"{sanitizer} sanitizer: {reason}"))

@@ -42,9 +42,10 @@ X = np.ones((1, 32), np.float32)
 )
 def test_a_child_ends_as_it_likes_with_what_it_inherited(ending: str) -> None:
     program = f"""
-        import asyncio, gc, os, signal, sys, warnings
+        import asyncio, gc, logging, os, signal, sys, warnings
         import inferkit, numpy as np, onnx_models
         warnings.simplefilter("ignore", DeprecationWarning)
+        logging.getLogger("asyncio").setLevel(logging.ERROR)  # a slow machine is no mistake
         x = np.ones((1, 512), np.float32)
         session = inferkit.Session(onnx_models.mlp_b(), instances=2, threads=4)
         session.run(x), session.submit(x).result()
