@@ -31,7 +31,7 @@ Options = dict[str, str]  # of a sanitizer's runtimes, by environment variable
 
 # Files of tests/cpp, for the short form: what a race would be in, each in seconds.
 WHERE_THREADS_MEET = (
-    "engine_(serving|leaving|closing|room|failure|parts|overrun|fork|stress|storm)",
+    "engine_(serving|leaving|closing|overrun|fork|stress|storm)",
     "keeper",
     "runner_bay",
     "inbox",
