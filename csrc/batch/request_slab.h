@@ -70,16 +70,13 @@ class RequestSlab {
 
   // Records that are queued or claimed, counted one by one: exact when nothing moves.
   [[nodiscard]] std::uint32_t count_in_flight() const noexcept {
-    std::uint32_t count = 0;
-    for (const auto& segment : segments_) {
-      const Request<Atom>* records = segment.load(std::memory_order_acquire);
-      if (records == nullptr) break;
-      for (std::uint32_t i = 0; i < segment_size_; ++i) {
-        const RequestState state = records[i].state();
-        if (state == RequestState::queued || state == RequestState::claimed) ++count;
-      }
-    }
-    return count;
+    return count([](RequestState state) {
+      return state == RequestState::queued || state == RequestState::claimed;
+    });
+  }
+  // And those whose answers wait to be taken.
+  [[nodiscard]] std::uint32_t count_in_use() const noexcept {
+    return count([](RequestState state) { return state != RequestState::free; });
   }
 
  private:
@@ -100,6 +97,17 @@ class RequestSlab {
       free_.push(*this, first + i);
     }
     return true;
+  }
+
+  template <class Counts>
+  [[nodiscard]] std::uint32_t count(Counts counts) const noexcept {
+    std::uint32_t sum = 0;
+    for (const auto& segment : segments_) {
+      const Request<Atom>* records = segment.load(std::memory_order_acquire);
+      if (records == nullptr) break;
+      for (std::uint32_t i = 0; i < segment_size_; ++i) sum += counts(records[i].state()) ? 1 : 0;
+    }
+    return sum;
   }
 
   const std::uint32_t segment_size_;

@@ -31,7 +31,8 @@ void set_no_room_in_time(const Engine& engine) {
   const EngineOptions& options = engine.options();
   set_error(Error(ErrorCode::deadline_exceeded,
                   text("the timeout ran out while waiting for room: ", options.max_pending,
-                       " requests or ", options.max_pending_bytes, " bytes are pending")));
+                       " requests or ", options.max_pending_bytes, " bytes are pending, or ",
+                       options.max_memory_bytes, " bytes in use")));
 }
 
 }  // namespace inferkit

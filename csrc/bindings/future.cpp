@@ -67,7 +67,8 @@ PyMethodDef kSubmit = {
     "    queued. Its callbacks run on one thread of inferkit's for all sessions.\n\n"
     "Raises:\n"
     "    InvalidInputError: A feed or an argument does not fit; nothing was queued.\n"
-    "    QueueFullError: max_pending requests or max_pending_bytes bytes are pending.\n"
+    "    QueueFullError: max_pending requests or max_pending_bytes bytes are pending, or\n"
+    "        max_memory_bytes are in use.\n"
     "    DeadlineExceededError: The timeout ran out while waiting for room.\n"
     "    SessionClosedError: The session is closed.\n"
     "    ForkedSessionError: The session was opened before fork()."};

@@ -54,7 +54,7 @@ class BlockingCaller {
         resolver_.ledger.undeliverable.add();
       }
     }
-    resolver_.slab.release(request);
+    resolver_.release(request);
   }
 
   void tell_of_tombstone() noexcept {

@@ -14,7 +14,9 @@ namespace {
 // Large enough for what one machine does for one model, small enough to leave the process alive.
 std::uint64_t automatic_memory_bytes(const EngineOptions& options) noexcept {
   constexpr std::uint64_t kLeast = 1ULL << 30;
-  return std::max({kLeast, 4 * options.max_pending_bytes, usable_memory_bytes() / 2});
+  const std::uint64_t usable = usable_memory_bytes();  // 0: nobody knows
+  const std::uint64_t most = usable == 0 ? UINT64_MAX : usable / 4 * 3;
+  return std::min(most, std::max({kLeast, 4 * options.max_pending_bytes, usable / 2}));
 }
 
 EngineOptions fill_in(EngineOptions options) {
@@ -80,28 +82,39 @@ EngineRequest* Engine::admit(std::span<const TensorView> inputs, const Call& cal
   auto& resolver = core_->resolver;
   if (!resolver.credits.can_hold(plan.bytes)) {
     fail(ErrorCode::invalid_input, "expected inputs of at most ", core_->options.max_pending_bytes,
-         " bytes in all (max_pending_bytes), got ", plan.bytes);
+         " bytes in all (max_pending_bytes, and a quarter of max_memory_bytes), got ", plan.bytes);
   }
   std::unique_ptr<Parts> parts;
   if (plan.rows > core_->options.max_batch_rows && signature().batched) {
     parts = std::make_unique<Parts>(plan.rows, core_->preferred_rows);
   }
-  using Take = Credits<StdAtom>::Take;
   const bool announce = if_full == IfFull::announce;
   for (bool last_try = !announce;; last_try = true) {
-    const Take take = announce ? resolver.credits.take_or_announce(plan.bytes)
-                               : resolver.credits.take(plan.bytes);
-    if (take == Take::full && announce) return nullptr;
-    if (take == Take::closed) fail(ErrorCode::session_closed, "the session is closed");
-    if (take == Take::full) core_->refuse_for_want_of_room();
-    if (EngineRequest* request = core_->accept(inputs, plan, call)) {
-      request->parts = std::move(parts);
-      return request;
+    // First, so that what is refused for want of it has taken no room that somebody waits for.
+    Place place = core_->find_place(inputs, plan);
+    using Take = Credits<StdAtom>::Take;
+    Take take = Take::full;
+    if (place.request != nullptr) {
+      take = announce ? resolver.credits.take_or_announce(plan.bytes)
+                      : resolver.credits.take(plan.bytes);
+      if (take == Take::taken) {
+        place.request->parts = std::move(parts);
+        return core_->accept(place, inputs, plan, call);
+      }
+      resolver.slab.put_back(place.request);
     }
-    // What requests in flight hold they will give back. When they have, one look more: what is
-    // still held then is in results that callers keep, for who knows how long.
-    if (announce && resolver.credits.announce_unless_idle()) return nullptr;
+    if (take == Take::closed || closed()) {
+      fail(ErrorCode::session_closed, "the session is closed");
+    }
+    if (place.request != nullptr) {
+      if (announce) return nullptr;
+      core_->refuse_for_want_of_room();
+    }
+    // Whoever is in flight, or has an answer to take, will give memory back; not so results that
+    // callers keep, for who knows how long. One look more once we are known to wait.
+    if (last_try && announce && resolver.is_busy()) return nullptr;
     if (last_try) core_->refuse_for_want_of_memory();
+    resolver.credits.announce();
   }
 }
 
@@ -114,26 +127,30 @@ void Engine::Core::refuse_for_want_of_room() {
 
 void Engine::Core::refuse_for_want_of_memory() {
   resolver.ledger.rejected.add();
+  const std::uint64_t used = pool->stats().bytes_in_use;
   fail(ErrorCode::queue_full,
-       "the session has no memory left for a request: ", pool->stats().bytes_in_use, " of ",
-       options.max_memory_bytes,
-       " bytes (max_memory_bytes) are in use by requests, batches, runs and results that callers "
-       "keep");
+       "there is no memory, or no record, for a request more: requests, batches, runs and results "
+       "that callers keep use ",
+       used, " of ", options.max_memory_bytes, " bytes (max_memory_bytes)");
 }
 
-EngineRequest* Engine::Core::accept(std::span<const TensorView> inputs, const PayloadPlan& plan,
-                                    const Call& call) {
-  BlockRef payload = pool->try_allocate(plan.bytes);
-  EngineRequest* request = payload ? resolver.slab.take() : nullptr;
+Engine::Place Engine::Core::find_place(std::span<const TensorView> inputs,
+                                       const PayloadPlan& plan) {
+  Place place;
+  place.payload = pool->try_allocate(plan.bytes);
+  EngineRequest* request = place.payload ? resolver.slab.take() : nullptr;
   if (request != nullptr && !request->lane_dims.assign(findings.signature, inputs)) {
     resolver.slab.put_back(std::exchange(request, nullptr));
   }
-  if (request == nullptr) {
-    if (resolver.credits.give(plan.bytes)) resolver.room_made();
-    return nullptr;
-  }
-  write_payload(findings.signature, inputs, payload.data());
-  request->payload = std::move(payload);
+  place.request = request;
+  return place;
+}
+
+EngineRequest* Engine::Core::accept(Place& place, std::span<const TensorView> inputs,
+                                    const PayloadPlan& plan, const Call& call) {
+  EngineRequest* request = place.request;
+  write_payload(findings.signature, inputs, place.payload.data());
+  request->payload = std::move(place.payload);
   request->lane_hash = plan.lane_hash;
   request->lane = nullptr;
   request->charged_bytes = plan.bytes;
@@ -219,7 +236,7 @@ Error Engine::error_of(const EngineRequest& request) const {
   }
 }
 
-void Engine::release(EngineRequest* request) noexcept { core_->resolver.slab.release(request); }
+void Engine::release(EngineRequest* request) noexcept { core_->resolver.release(request); }
 void Engine::note_undeliverable() noexcept { core_->resolver.ledger.undeliverable.add(); }
 
 bool Engine::pool_is_pinned() const noexcept {

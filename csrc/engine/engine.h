@@ -125,6 +125,7 @@ class Engine {
 
  private:
   struct Core;
+  struct Place;
   explicit Engine(std::unique_ptr<Core> core);
   std::unique_ptr<Core> core_;
 };

@@ -18,6 +18,12 @@
 
 namespace inferkit {
 
+// What a request lies in before it is accepted.
+struct Engine::Place {
+  BlockRef payload;
+  EngineRequest* request = nullptr;
+};
+
 // Members in the order of their dependence: each may use those above it.
 // Threads: runners (one per instance) and the keeper are started by start_threads(), joined by
 // close(). Owns: everything.
@@ -25,10 +31,11 @@ struct Engine::Core {
   Core(std::unique_ptr<Backend> model, Findings found, const EngineOptions& filled,
        std::uint32_t preferred, const Clock& time);
 
-  // A record for a request whose credits were taken; null, with the credits returned, where memory
-  // or records are missing.
-  [[nodiscard]] EngineRequest* accept(std::span<const TensorView> inputs, const PayloadPlan& plan,
-                                      const Call& call);
+  // Null where memory or records are missing. Whoever does not accept() puts the record back.
+  [[nodiscard]] Place find_place(std::span<const TensorView> inputs, const PayloadPlan& plan);
+  // Once the credits were taken.
+  [[nodiscard]] EngineRequest* accept(Place& place, std::span<const TensorView> inputs,
+                                      const PayloadPlan& plan, const Call& call);
   [[noreturn]] void refuse_for_want_of_room();
   [[noreturn]] void refuse_for_want_of_memory();
   void start_threads();

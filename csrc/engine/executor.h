@@ -57,6 +57,7 @@ class Executor {
     } catch (const std::exception& error) {
       fail_or_split(batch, resolver_.share(ErrorCode::backend, error.what()), awake);
     }
+    resolver_.memory_made();  // of what the run needed, and of results that nobody wanted
   }
 
  private:
@@ -161,7 +162,7 @@ class Executor {
   // By stop(), or because it kept a lent thread too long: then a runner makes the run again.
   void end_stopped(Batch<Atom>& batch, const Sink<Atom>* awake) noexcept {
     if (stopped_.load(std::memory_order_relaxed)) return resolver_.fail(batch, closed_, awake);
-    batch.took = std::max<DurationNs>(1, clock_.now() - batch.claimed);  // at least
+    batch.took = 0;  // the repeat will tell
     resolver_.ledger.retried_batches.add();
     for (Request<Atom>* request : batch.members) {
       if (runs_again(request)) batch.retries.add(request);

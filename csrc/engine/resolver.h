@@ -163,6 +163,19 @@ class Resolver {
     Atom::wake(request.wake_next->wait, 1);
   }
 
+  // By the owner of the sink side: with the record goes what its result lay in, if he has copied
+  // it, for which somebody may wait.
+  void release(Record* request) noexcept {
+    slab.release(request);
+    memory_made();
+  }
+  void memory_made() noexcept {
+    if (credits.announced()) room_made();
+  }
+
+  // Whether records are in use, and so memory that comes back by itself.
+  [[nodiscard]] bool is_busy() const noexcept { return slab.count_in_use() != 0; }
+
   void room_made() noexcept {
     credits.wake_waiters();
     if (room_hook) room_hook();

@@ -7,6 +7,7 @@
 #include <memory>
 #include <new>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "backend/backend.h"
@@ -171,9 +172,8 @@ class Scheduler {
   void enter_or_refuse(std::span<Record* const> requests, Wakes& wakes, Enter&& enter) noexcept;
   void tidy(TimeNs now, Wakes& wakes);
   void expire_running(TimeNs now, Wakes& wakes);
-  [[nodiscard]] static TimeNs wanted_back(const Role<Atom>& role, const Batch<Atom>& batch,
-                                          TimeNs now) noexcept;
-  void stop_overruns(TimeNs now) noexcept;
+  [[nodiscard]] static TimeNs wanted_back(const Role<Atom>& role, TimeNs now) noexcept;
+  void stop_overruns(TimeNs now, Wakes& wakes) noexcept;
   void take_back_stop(Batch<Atom>& batch, std::uint32_t lease) noexcept;
   void dispatch(const Role<Atom>& role, TimeNs now, int& mine, Wakes& wakes);
   [[nodiscard]] bool may_take(const Role<Atom>& role, const Lane<Atom>& lane, DurationNs predicted,

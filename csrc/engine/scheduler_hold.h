@@ -60,7 +60,7 @@ void Scheduler<Atom>::tidy(TimeNs now, Wakes& wakes) {
   });
   if (buried != 0) tombstones_.fetch_sub(buried, std::memory_order_relaxed);
   expire_running(now, wakes);
-  stop_overruns(now);
+  stop_overruns(now, wakes);
 }
 
 template <class Atom>
@@ -91,7 +91,7 @@ void Scheduler<Atom>::dispatch(const Role<Atom>& role, TimeNs now, int& mine, Wa
     if (!claim(lane, decision.rows, lease, now)) continue;
     if (for_me && is_mine(role, batches_[lease])) {
       mine = static_cast<int>(lease);
-      batches_[lease].stop_at = wanted_back(role, batches_[lease], now);
+      batches_[lease].stop_at = wanted_back(role, now);
     } else {
       hand_over(lease, predicted, now, wakes);
     }
@@ -117,7 +117,6 @@ bool Scheduler<Atom>::may_take(const Role<Atom>& role, const Lane<Atom>& lane, D
 template <class Atom>
 bool Scheduler<Atom>::claim(Lane<Atom>& lane, std::uint32_t rows, std::uint32_t lease, TimeNs now) {
   Batch<Atom>& batch = batches_[lease];
-  if (batch.was_stopped) take_back_stop(batch, lease);
   lane.note_load(now);
   const auto add = [&](Record* request) {
     if (!request->move(RequestState::queued, RequestState::claimed)) {
@@ -144,6 +143,7 @@ bool Scheduler<Atom>::claim(Lane<Atom>& lane, std::uint32_t rows, std::uint32_t 
     }
   }
   if (batch.members.empty()) return false;
+  if (batch.was_stopped) take_back_stop(batch, lease);  // whose members keep a close waiting
   batch.lane = &lane;
   batch.claimed = now;
   // Company lately is company soon: threads that a lone run wakes go on spinning for some 50 ms

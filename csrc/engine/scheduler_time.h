@@ -20,21 +20,16 @@ void Scheduler<Atom>::expire_running(TimeNs now, Wakes& wakes) {
 }
 
 template <class Atom>
-TimeNs Scheduler<Atom>::wanted_back(const Role<Atom>& role, const Batch<Atom>& batch,
-                                    TimeNs now) noexcept {
+TimeNs Scheduler<Atom>::wanted_back(const Role<Atom>& role, TimeNs now) noexcept {
   using Kind = typename Role<Atom>::Kind;
   if (role.kind == Kind::runner) return kNever;
-  TimeNs at = now + kLentAtMost;
-  if (role.kind == Kind::caller) return std::min(at, role.caller->deadline);
-  // A loop that computes tells nobody that a deadline has passed.
-  for (const auto& deadline : batch.deadlines) at = std::min(at, deadline.at);
-  return at;
+  const TimeNs deadline = role.kind == Kind::caller ? role.caller->deadline : kNever;
+  return std::min(now + kLentAtMost, deadline);
 }
 
 // Takes the lender out of a run that was expected to be over by now; a runner makes it again.
-// A run that has ended meanwhile, and whose lease waits to be booked, is told in vain.
 template <class Atom>
-void Scheduler<Atom>::stop_overruns(TimeNs now) noexcept {
+void Scheduler<Atom>::stop_overruns(TimeNs now, Wakes& wakes) noexcept {
   if (backend_ == nullptr) return;
   for (std::uint32_t taken = all_leases() & ~known_free_; taken != 0; taken &= taken - 1) {
     const auto lease = static_cast<std::uint32_t>(__builtin_ctz(taken));
@@ -42,6 +37,10 @@ void Scheduler<Atom>::stop_overruns(TimeNs now) noexcept {
     const bool lent = batch.stop_at != kNever;
     if (!lent || (batch.stop_at > now && !INFERKIT_FAILS("scheduler.overrun"))) continue;
     batch.stop_at = kNever;
+    // Who closes drops the model once no lease is out and nobody tells. seq_cst: either he finds us
+    // telling and waits, or we find the lease that he has found.
+    if (!std::exchange(wakes.tells, true)) tellers_.fetch_add(1, std::memory_order_seq_cst);
+    if ((free_.load(std::memory_order_seq_cst) & 1U << lease) != 0) continue;
     batch.was_stopped = true;
     backend_->stop_run(lease);
   }

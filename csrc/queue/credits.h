@@ -61,6 +61,13 @@ class Credits {
   }
   void wait(std::uint32_t epoch, TimeNs until) noexcept { Atom::wait(epoch_, epoch, until); }
 
+  // Leaves word that somebody waits, though there is room: for something else that givers bring.
+  // seq_cst, with announced(): he looks again afterwards.
+  void announce() noexcept { word_.fetch_or(kWaiting, std::memory_order_seq_cst); }
+  [[nodiscard]] bool announced() const noexcept {
+    return (word_.load(std::memory_order_seq_cst) & kWaiting) != 0;
+  }
+
   // Announces a waiter for the moment when everything has been given back; false: it has.
   [[nodiscard]] bool announce_unless_idle() noexcept {
     // acquire, where it may be found idle: pairs with give().

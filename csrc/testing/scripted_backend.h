@@ -48,6 +48,7 @@ class ScriptedBackend final : public Backend {
   void resume_runs(std::uint32_t instance) noexcept override;
   // Nobody who waits at the gate is stopped alone, unless a test says so.
   void let_single_runs_be_stopped() { stoppable_.store(true); }
+  [[nodiscard]] bool told_to_stop() const noexcept { return told_.load() != 0; }
 
   // The script. Each may be changed while runs are in progress and holds for runs that begin later.
   void fail_next(Error error, int runs = 1);  // the next `runs` runs, whatever they hold

@@ -79,7 +79,8 @@ class SessionCore:
         
         Raises:
             InvalidInputError: A feed or an argument does not fit; nothing was queued.
-            QueueFullError: max_pending requests or max_pending_bytes bytes are pending.
+            QueueFullError: max_pending requests or max_pending_bytes bytes are pending, or
+                max_memory_bytes are in use.
             DeadlineExceededError: The timeout ran out.
             SessionClosedError: The session is closed, or was closed before the answer.
             ForkedSessionError: The session was opened before fork().
@@ -138,7 +139,8 @@ class SessionCore:
         
         Raises:
             InvalidInputError: A feed or an argument does not fit; nothing was queued.
-            QueueFullError: max_pending requests or max_pending_bytes bytes are pending.
+            QueueFullError: max_pending requests or max_pending_bytes bytes are pending, or
+                max_memory_bytes are in use.
             DeadlineExceededError: The timeout ran out while waiting for room.
             SessionClosedError: The session is closed.
             ForkedSessionError: The session was opened before fork().

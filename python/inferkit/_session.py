@@ -52,7 +52,7 @@ class Session(_core.SessionCore):
         provider_options: Provider -> its options.
         session_config: ONNX Runtime's session configuration entries.
         max_pending: Requests accepted and not yet answered at most.
-        max_pending_bytes: Bytes of their inputs at most; no more than a quarter of all memory.
+        max_pending_bytes: Bytes of their inputs at most; and a quarter of max_memory_bytes.
         max_memory_bytes: Bytes at most of all that requests hold: their inputs, batches, what the
             model computes in, and results that callers keep, of which those beyond a half (or
             512 MiB) become arrays of the callers' own. The weights come on top. Over it a call

@@ -52,6 +52,12 @@ class Lender {
   bool ended_ = false;
 };
 
+// Whoever holds the token looks at the clock.
+void ring(Rig& rig) {
+  EngineRequest* request = rig.submit({0});
+  if (rig.engine().cancel(request, false)) rig.engine().release(request);
+}
+
 Call with_deadline(TimeNs at) {
   Call call;
   call.deadline = at;
@@ -65,6 +71,8 @@ TEST_CASE("engine: a run that keeps its caller's thread too long is made again b
   rig.backend().shut_gate();
   Lender lender(rig, {7, 8});
   clock.advance(kLentAtMost - 1);
+  ring(rig);
+  CHECK_FALSE(rig.backend().told_to_stop());
   CHECK_FALSE(lender.is_back());
   clock.advance(1);
   lender.wait_until_back();
@@ -119,6 +127,24 @@ TEST_CASE("engine: a run that ends as it is told to stop harms nobody, nor the n
   rig.backend().on_run([&](const SeenRun&) { clock.advance(kLentAtMost); });
   for (float i = 0; i < 300; ++i) CHECK(rig.run({i}).values == answer_to({i}));
   CHECK(rig.stats().answered == 300);
+  CHECK(rig.stats().retried_batches <= 300);  // not one of them twice
+}
+
+TEST_CASE("engine: after a run that was stopped the next one is lent again") {
+  FakeClock clock;
+  Rig rig(bare_options(), clock);
+  for (int i = 0; i < 20; ++i) CHECK(rig.run({0}).state == State::done);
+  rig.backend().let_single_runs_be_stopped();
+  rig.backend().shut_gate();
+  Lender lender(rig, {5});
+  clock.advance(kLentAtMost);
+  lender.wait_until_back();
+  rig.backend().wait_until_begun(22);
+  rig.backend().open_gate();
+  CHECK(lender.end().values == answer_to({5}));
+  const std::uint64_t lent = rig.stats().lent_runs;
+  CHECK(rig.run({6}).values == answer_to({6}));
+  CHECK(rig.stats().lent_runs == lent + 1);
 }
 
 TEST_CASE("engine: a runner's own run takes as long as it takes") {

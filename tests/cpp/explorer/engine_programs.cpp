@@ -130,6 +130,23 @@ explorer::MakeProgram a_lent_thread_comes_back() {
                        });
 }
 
+// Whoever has the token when the run is over, the model may be dropped at once.
+explorer::MakeProgram an_overrun_beside_a_close() {
+  struct Long : Service<1> {
+    Long() {
+      run_time = kLentAtMost;
+      scheduler.stop_overruns_of(backend);
+    }
+  };
+  return program<Long>(
+      {[](Long& s) { s.block_for(0); }, [](Long& s) { static_cast<void>(s.scheduler.ring({})); },
+       [](Long& s) { s.run_batches(); }, [](Long& s) { s.keep_time(); }},
+      [](Long& s) {
+        s.check();
+        if (s.resolver.ledger.retried_batches.get() != 0) reached("one came back");
+      });
+}
+
 explorer::MakeProgram runs_are_stopped() {
   struct Stopped : Service<2> {
     Stopped() {
@@ -288,6 +305,11 @@ std::vector<NamedProgram> engine_programs() {
        a_lent_thread_comes_back(),
        kBudget,
        {"one came back", "a caller ran a batch", "one was answered"},
+       kRuns},
+      {"engine: an overrun beside a close",
+       an_overrun_beside_a_close(),
+       kBudget,
+       {"one came back", "one was answered"},
        kRuns},
       {"engine: runs are stopped for good",
        runs_are_stopped(),

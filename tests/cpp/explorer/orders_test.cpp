@@ -61,6 +61,8 @@ constexpr Unnoticed kEngine[] = {
 };
 // Orders that no program comes to.
 constexpr Unvisited kUnvisited[] = {
+    {"credits.h", "word_.fetch_or(kWaiting, std::memory_order_seq_cst)", "no program lacks memory"},
+    {"credits.h", "(word_.load(std::memory_order_seq_cst) & kWaiting)", "no program lacks memory"},
     {"request_slab.h", "segments_[used_++].store(", "the slab grows in the set-up, or in a lock"},
     {"request_slab.h", "segment.load(std::memory_order_acquire)", "check() counts"},
 };

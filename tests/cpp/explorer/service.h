@@ -73,6 +73,24 @@ class Port final : public Sink<ExploredAtom> {
   Plain<int> alive_{1};
 };
 
+// Told to stop a run, or no longer to, by the token holder: never once the engine is closed.
+class Model final : public FunctionBackend {
+ public:
+  using FunctionBackend::FunctionBackend;
+  void stop_run(std::uint32_t instance) noexcept override {
+    require(alive_ == 1, "the model is gone");
+    FunctionBackend::stop_run(instance);
+  }
+  void resume_runs(std::uint32_t instance) noexcept override {
+    require(alive_ == 1, "the model is gone");
+    FunctionBackend::resume_runs(instance);
+  }
+  void end() { alive_ = 0; }
+
+ private:
+  Plain<int> alive_{1};
+};
+
 // Of `kCallers` threads that leave() in the end; room for `kPending` requests.
 template <std::uint32_t kCallers, std::uint32_t kPending = 4, std::uint32_t kInstances = 1,
           std::uint32_t kPreferredRows = 4, DurationNs kMaxDelay = 0>
@@ -80,8 +98,7 @@ struct Service {
   ExploredClock clock;
   Signature signature = signature_of({spec_of("x", DType::float32, {-1, 1})},
                                      {spec_of("y", DType::float32, {-1, 1})});
-  FunctionBackend backend{signature,
-                          [this](auto inputs, auto outputs) { add_one(inputs, outputs); }};
+  Model backend{signature, [this](auto inputs, auto outputs) { add_one(inputs, outputs); }};
   TensorPool::Ref pool = TensorPool::create(host_resource(), std::size_t{1} << 20);
   Resolver<ExploredAtom> resolver{kPending, 1 << 16, 4};
   Scheduler<ExploredAtom> scheduler{{.max_rows = 4,
@@ -250,6 +267,7 @@ struct Service {
     }
     static_cast<void>(scheduler.wait_all_free(kNever));
     port.end();
+    backend.end();
     stopping.store(true, std::memory_order_release);
     scheduler.runners().notify_all();
     scheduler.keeper().stop();

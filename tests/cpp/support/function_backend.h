@@ -34,7 +34,7 @@ inline void place(OutputSlot& slot, const Shape& shape) {
 }
 
 // Threads: run() as the engine calls it; the function sees to its own state.
-class FunctionBackend final : public Backend {
+class FunctionBackend : public Backend {
  public:
   using Run = std::function<void(std::span<const TensorView>, std::span<OutputSlot>)>;
 
