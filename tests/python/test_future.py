@@ -199,6 +199,27 @@ def test_ctrl_c_at_any_step_of_a_cancel() -> None:
         assert session.stats().cancelled == interrupted + 1
 
 
+def test_a_cancel_calls_back_in_order_and_a_callback_that_fails_stops_no_other(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    called: list[str] = []
+
+    def fail(_: inferkit.Future) -> None:
+        called.append("fail")
+        raise ZeroDivisionError
+
+    with one_at_a_time() as session, Held(session):
+        future = session.submit(rounds(0))
+        future.add_done_callback(lambda _: called.append("first"))
+        future.add_done_callback(fail)
+        future.add_done_callback(lambda _: called.append("last"))
+        assert future.cancel()
+        assert called == ["first", "fail", "last"]
+        future.add_done_callback(lambda _: called.append("late"))
+        assert called[3:] == ["late"]
+    assert [each.exc_info[0] for each in caplog.records if each.exc_info] == [ZeroDivisionError]
+
+
 def test_a_waiter_hears_of_a_cancel_that_was_interrupted() -> None:
     def interrupt(frame: FrameType, *_: object) -> None:
         if frame.f_code.co_name == "notify_all":

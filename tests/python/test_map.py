@@ -1,6 +1,7 @@
 """How far ``map`` and ``map_async`` read ahead, and what becomes of what nobody wants any more."""
 
 import asyncio
+import inspect
 import itertools
 from typing import Any
 
@@ -156,3 +157,31 @@ def test_map_async_gives_what_is_there_before_it_reads_on() -> None:
             await answers.aclose()
 
     asyncio.run(main())
+
+
+def test_map_waits_for_nobody_while_it_may_read_on() -> None:
+    """That a later one is there first is no reason to stop reading."""
+
+    def entries(session: Told) -> Any:
+        for number in range(4):
+            for asked in session.sent[1:]:
+                asked.waited_for = True
+            yield number
+
+    with Told(max_pending=16) as session:
+        answers = session.map(entries(session))
+        assert next(answers) == 0
+        assert len(session.sent) == 4
+        assert list(answers) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("name", ["map", "map_async"])
+def test_what_map_is_told_beside_the_feeds_is_told_by_name(name: str) -> None:
+    _, feeds, *others = inspect.signature(getattr(inferkit.Session, name)).parameters.values()
+    assert feeds.name == "feeds" and feeds.default is inspect.Parameter.empty
+    assert {each.kind for each in others} == {inspect.Parameter.KEYWORD_ONLY}
+    assert {each.name: each.default for each in others} == {
+        "outputs": None,
+        "timeout": None,
+        "priority": 0,
+    }

@@ -50,6 +50,8 @@ constexpr Unnoticed kEngine[] = {
      "no program needs a second segment: it grows in a lock"},
     {"scheduler_hold.h", "tombstones = tombstones_.load(", false, kUnused,
      "it decides when a sweep pays; who is met or closed is buried all the same"},
+    {"scheduler_time.h", "if ((free_.load(", false, kUnused,
+     "finds the lease free as at first, and tells nobody to stop: a run may take its time"},
     {"runner_bay.h", "if (words_[i].state.compare_exchange_strong(expected, kCalled,", false,
      kUnused, "any word but `busy` makes a runner look again before it sleeps"},
     {"runner_bay.h", "if (words_[i].state.compare_exchange_strong(expected, kCalled,", true,
