@@ -281,6 +281,26 @@ TEST_CASE("resolver: what its parts gave goes with the request, not with its tom
   }
 }
 
+TEST_CASE("resolver: who waits for memory is told when a record goes back, and nobody else is") {
+  Office office;
+  int hooked = 0;
+  office.resolver.room_hook = [&hooked] { ++hooked; };
+  Record* first = office.running();
+  Record* second = office.running();
+  office.answer({first, second});
+  CHECK(office.resolver.is_busy());  // nothing is in flight, but answers wait to be taken
+  office.resolver.release(first);
+  CHECK(hooked == 0);
+  const std::uint32_t epoch = office.resolver.credits.epoch();
+  office.resolver.credits.announce();
+  office.resolver.release(second);
+  CHECK(hooked == 1);
+  CHECK(office.resolver.credits.epoch() != epoch);
+  CHECK_FALSE(office.resolver.is_busy());
+  office.resolver.memory_made();
+  CHECK(hooked == 1);
+}
+
 TEST_CASE("resolver: room is told to those who announced that they wait for it, and to the hook") {
   for (const bool hooked : {false, true}) {
     Office office;
