@@ -97,7 +97,7 @@ class Engine {
   void release(EngineRequest* request) noexcept;
   // An answer that nobody was left to take.
   void note_undeliverable() noexcept;
-  // Whether results still held by users pin so much memory that further ones are better copied.
+  // Whether so much memory is in use that further results are better copied: views pin theirs.
   [[nodiscard]] bool pool_is_pinned() const noexcept;
 
   [[nodiscard]] EngineStats stats() const;
