@@ -236,7 +236,11 @@ Error Engine::error_of(const EngineRequest& request) const {
   }
 }
 
-void Engine::release(EngineRequest* request) noexcept { core_->resolver.release(request); }
+void Engine::release(EngineRequest* request) noexcept {
+  // Whoever waits in the parent is not woken by a child that lets go of its copy.
+  if (core_->resolver.credits.announced() && forked()) return core_->resolver.slab.release(request);
+  core_->resolver.release(request);
+}
 void Engine::note_undeliverable() noexcept { core_->resolver.ledger.undeliverable.add(); }
 
 bool Engine::pool_is_pinned() const noexcept {
