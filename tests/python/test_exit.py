@@ -125,6 +125,7 @@ def test_how_long_an_end_takes(ending: str, tmp_path: Path) -> None:
     opening = OPENING.format(grace="_exit.RUNNING_MAY_TAKE").replace(
         "    return future\n", "    ends_now()\n    return future\n", 1
     )
+    opening = opening.replace("time.sleep(0.1), os", "time.sleep(0.1), ends_now(), os", 1)
     status, seconds = time_the_end(opening + code, tmp_path)
     print(f"\n{seconds:6.2f} s: {ending}")
     assert status == expected
