@@ -56,4 +56,31 @@ TEST_CASE("engine: a forked child is refused, told why, and can let go of what i
   Rig::check_ledger(*engine);
 }
 
+TEST_CASE("engine: a forked child that lets go of an answer wakes nobody who waits for room") {
+  EngineOptions options = bare_options();
+  options.max_pending = 1;
+  Rig rig(options);
+  int told = 0;  // each process has its own; a real hook writes to a descriptor that both have
+  rig.engine().set_room_hook([&told] { ++told; });
+  EngineRequest* answered = rig.start({3});
+  REQUIRE(rig.engine().await(answered, kNever));
+  rig.occupy();
+  REQUIRE(rig.admit({1}, {}, IfFull::announce) == nullptr);
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    alarm(60);
+    rig.engine().release(answered);
+    _exit(told);
+  }
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
+  CHECK(told == 0);
+  rig.engine().release(answered);
+  CHECK(told == 1);
+  rig.backend().open_gate();
+}
+
 }  // namespace

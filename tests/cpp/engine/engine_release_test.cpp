@@ -13,6 +13,7 @@
 #include "engine/engine.h"
 #include "support/customer.h"
 #include "support/engine_rig.h"
+#include "support/environment.h"
 #include "support/storm.h"
 
 using namespace inferkit;

@@ -16,6 +16,7 @@
 #include "support/busy_caller.h"
 #include "support/customer.h"
 #include "support/engine_rig.h"
+#include "support/environment.h"
 #include "support/failpoint_plans.h"
 #include "support/patience.h"
 #include "support/storm.h"

@@ -12,6 +12,7 @@
 #include "engine/engine.h"
 #include "support/customer.h"
 #include "support/engine_rig.h"
+#include "support/environment.h"
 #include "support/failpoint_plans.h"
 
 using namespace inferkit;

@@ -7,6 +7,7 @@
 #include <random>
 
 #include "explorer/programs.h"
+#include "support/environment.h"
 
 using namespace inferkit;
 using namespace inferkit::testing;
@@ -15,11 +16,6 @@ namespace {
 
 // INFERKIT_EXPLORE=100 for a long exploration; INFERKIT_EXPLORE_SEED to make one again;
 // INFERKIT_EXPLORE_TRACE to be told every step of a run that fails.
-std::uint64_t number_from(const char* name, std::uint64_t otherwise) {
-  const char* text = std::getenv(name);
-  return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
-}
-
 void all_hold(const std::vector<NamedProgram>& programs) {
   if (kSanitized) {
     std::cout << "explorer, protocols, orders: skipped, sanitizers know no fibers\n";

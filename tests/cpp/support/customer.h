@@ -3,7 +3,6 @@
 
 #include <array>
 #include <atomic>
-#include <cstdlib>
 #include <memory>
 #include <random>
 #include <span>
@@ -21,11 +20,6 @@ namespace inferkit::testing {
 inline constexpr std::int64_t kWidth = 4;
 inline constexpr float kBad = -1;   // a row that begins with it fails its run
 inline constexpr float kSlow = -2;  // one that begins with it takes a while
-
-inline std::uint64_t number_from(const char* name, std::uint64_t otherwise) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? otherwise : std::strtoull(value, nullptr, 10);
-}
 
 // A run that takes longer than the others, without holding the processor.
 inline void linger() {
