@@ -7,14 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.python import (
+    busy_thread,
     closed_loop,
     deadlines,
     denormals,
     ideal,
     import_time,
+    lone_await,
     lone_call,
     memory,
     micro,
+    open_loop,
 )
 from benchmarks.record import Record
 from benchmarks.settings import QUICK, Settings
@@ -22,11 +25,14 @@ from benchmarks.settings import QUICK, Settings
 BENCHMARKS: dict[str, Callable[[Settings], Record]] = {
     "import_time": import_time.run,
     "lone_call": lone_call.run,
+    "lone_await": lone_await.run,
     "memory": memory.run,
     "denormals": denormals.run,
     "micro": micro.run,
     "ideal": ideal.run,
     "closed_loop": closed_loop.run,
+    "busy_thread": busy_thread.run,
+    "open_loop": open_loop.run,
     "deadlines": deadlines.run,
 }
 
@@ -36,7 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a minute, to see that it works")
     parser.add_argument("--only", default="", help=f"comma-separated, of: {', '.join(BENCHMARKS)}")
-    parser.add_argument("--models", default="a,b", help="comma-separated, of: a, b")
+    parser.add_argument("--models", default="a,b", help="comma-separated, of: a, b, c, d, e")
     parser.add_argument("--callers", default="", help="comma-separated numbers of callers")
     parser.add_argument("--rounds", type=int, default=0, help="alternations (default 7)")
     parser.add_argument("--window", type=float, default=0.0, help="seconds each (default 1)")

@@ -41,7 +41,7 @@ def main() -> None:
     """Parses the command line; measures, or is one of the processes measured."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.builds", description=__doc__)
     parser.add_argument("builds", nargs="*", metavar="NAME=DIR")
-    parser.add_argument("--model", default="b", choices=models.WIDTHS)
+    parser.add_argument("--model", default="b", choices=models.MODELS)
     parser.add_argument("--callers", type=int, default=64)
     parser.add_argument("--kind", default="asyncio", choices=DRIVES)
     parser.add_argument("--epochs", type=int, default=8)

@@ -89,7 +89,9 @@ def _thread_phase(call: Callable[[Any], Any], arguments: list[list[Any]], length
         thread.join()
     if failures:
         raise failures[0]
-    return watch.window([latency for each in latencies for latency in each])
+    answered = sum(map(len, latencies))
+    least = min(map(len, latencies)) * len(latencies) / answered
+    return watch.window([latency for each in latencies for latency in each], least_share=least)
 
 
 def _ask(

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from benchmarks.machine import commit, describe
@@ -46,15 +47,17 @@ def print_samples(title: str, samples: Sequence[Samples], ratios: Sequence[Ratio
     """A table: one line per system, medians of the rounds, [least .. greatest]."""
     print(f"\n{title}")
     print(f"  {'':42}{'requests/s':>10} {'[rounds]':>19} {'p50 us':>9} {'p99 us':>9}", end=" ")
-    print(f"{'CPU us':>7} {'foreign':>7}")
+    print(f"{'CPU us':>7} {'foreign':>7} {'slowest caller':>14}")
     by_rate = sorted(samples, key=lambda each: -each.median("per_second"))
     for each in by_rate:
         low, high = each.spread("per_second")
         rounds = f"[{low:,.0f}..{high:,.0f}]"
+        shares = [w.least_share for w in each.windows if w.least_share is not None]
+        slowest = f"{median(shares):14.2f}" if shares else ""
         print(
             f"  {each.system:42}{each.median('per_second'):10,.0f} {rounds:>19}"
             f" {each.median('p50_us'):9,.1f} {each.median('p99_us'):9,.1f}"
-            f" {each.median('cpu_us'):7,.1f} {each.median('foreign'):7.0%}"
+            f" {each.median('cpu_us'):7,.1f} {each.median('foreign'):7.0%} {slowest}"
         )
     print_ratios(ratios)
 

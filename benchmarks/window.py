@@ -17,10 +17,13 @@ class Window:
     seconds: float
     p50_us: float
     p99_us: float
+    p999_us: float
     cpu_us: float
     """CPU of this process, all threads, user and system, per request."""
     foreign: float
     """Share of the machine's cores that something else used meanwhile, 0 to 1."""
+    least_share: float | None = None
+    """Answers of the caller that got fewest, in times of the mean; None: not counted apart."""
 
     @property
     def per_second(self) -> float:
@@ -41,20 +44,25 @@ class Stopwatch:
         self._own = time.process_time()
         self._wall = time.perf_counter()
 
-    def window(self, latencies_ns: list[int], rows_each: int = 1) -> Window:
+    def window(
+        self, latencies_ns: list[int], rows_each: int = 1, least_share: float | None = None
+    ) -> Window:
         """Stops; one latency per answered call of ``rows_each`` requests."""
         requests = len(latencies_ns) * rows_each
         seconds = time.perf_counter() - self._wall
         own = time.process_time() - self._own
         busy = _machine_busy_s() - self._machine
-        p50, p99 = np.percentile(np.asarray(latencies_ns, dtype=np.int64), (50, 99)) / 1e3
+        latencies_us = np.asarray(latencies_ns, dtype=np.int64) / 1e3
+        p50, p99, p999 = map(float, np.percentile(latencies_us, (50, 99, 99.9)))
         return Window(
             requests=requests,
             seconds=seconds,
-            p50_us=float(p50),
-            p99_us=float(p99),
+            p50_us=p50,
+            p99_us=p99,
+            p999_us=p999,
             cpu_us=own / requests * 1e6,
             foreign=max(0.0, busy - own) / (seconds * (os.cpu_count() or 1)),
+            least_share=least_share,
         )
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-Row = NDArray[np.float32]
-"""One request: shape [1, width]."""
+Row = NDArray[Any]
+"""One request: shape [1, width], of the model's dtype."""
 
 MAX_BATCH = 64
 """Rows that any batcher here puts into one run, at most."""

@@ -6,6 +6,7 @@ from benchmarks import callers, machine, models
 from benchmarks.models import Model
 from benchmarks.peers.assembled import Assembled, all_shapes
 from benchmarks.peers.direct import Direct
+from benchmarks.peers.executor import Executor
 from benchmarks.peers.greedy_inline import GreedyInline
 from benchmarks.peers.greedy_threads import GreedyThreads
 from benchmarks.peers.greedy_worker import GreedyWorker
@@ -69,6 +70,8 @@ def _ratios(samples: list[Samples]) -> Iterator[Ratio]:
     for each in best:
         if ours and each is not ours:
             yield Ratio.of(ours, each, "per_second")
+            if each.windows[0].least_share is not None:
+                yield Ratio.of(ours, each, "p999_us")
 
 
 def _kinds(model: Model, peers_only: bool) -> Iterator[tuple[str, list[Peer], Drive]]:
@@ -82,6 +85,7 @@ def _asyncio_peers(path: str, peers_only: bool) -> Iterator[Peer]:
 
         yield OursAsyncio(path)
     for intra_op in sorted({1, machine.cores()}):
+        yield Executor(path, intra_op)
         yield GreedyInline(path, intra_op)
         yield GreedyWorker(path, intra_op)
         yield GreedyWorkerGathered(path, intra_op)
