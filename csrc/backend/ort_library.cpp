@@ -77,7 +77,7 @@ OrtLibrary::OrtLibrary(ort::SharedObject object) : object_(std::move(object)) {
 }
 
 OrtLibrary& OrtLibrary::open(const std::string& path) {
-  static OrtLibrary* opened = nullptr;  // never deleted, see the class comment
+  constinit static OrtLibrary* opened = nullptr;  // never deleted, see the class comment
   const std::lock_guard lock(opening);
   if (opened == nullptr) {
     const TelemetryOff telemetry_off;  // around the mapping too: initialisers of it may look
@@ -86,7 +86,7 @@ OrtLibrary& OrtLibrary::open(const std::string& path) {
     fail(ErrorCode::runtime_not_found, "this process already runs ONNX Runtime from ",
          opened->path(), "; a second one, from ", path, ", would not share its environment");
   }
-  static bool tables_filled = false;
+  constinit static bool tables_filled = false;
   if (!tables_filled) ort::fill_tables(*opened);  // again, where there was no thread for it
   tables_filled = true;
   return *opened;

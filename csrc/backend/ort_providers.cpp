@@ -72,9 +72,9 @@ void append_providers(const OrtLibrary& library, const OrtOptions& options,
   const Api& api = library.api();
   for (const std::string& name : options.providers) {
     if (name == kCpu) continue;
-    static const OrtConfig kNone;
+    const OrtConfig none;
     const auto found = options.provider_options.find(name);
-    const KeysAndValues config(found == options.provider_options.end() ? kNone : found->second);
+    const KeysAndValues config(found == options.provider_options.end() ? none : found->second);
     Status* const failure = name == kCuda ? append_cuda(api, session, config)
                                           : api.SessionOptionsAppendExecutionProvider(
                                                 session, name.c_str(), config.keys.data(),

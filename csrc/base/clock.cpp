@@ -13,11 +13,16 @@ class SteadyClock final : public Clock {
   }
 };
 
+// Never destroyed, and there from the start: no thread makes it while another forks.
+union Forever {
+  constexpr Forever() : clock() {}
+  ~Forever() {}
+  SteadyClock clock;
+};
+constinit Forever forever;
+
 }  // namespace
 
-const Clock& steady_clock() noexcept {
-  static const SteadyClock clock;
-  return clock;
-}
+const Clock& steady_clock() noexcept { return forever.clock; }
 
 }  // namespace inferkit

@@ -2,6 +2,8 @@
 
 #if defined(INFERKIT_TESTING)
 
+#include <pthread.h>
+
 #include <limits>
 #include <map>
 #include <mutex>
@@ -18,9 +20,19 @@ struct Registry {
   std::map<std::string, std::unique_ptr<Point>, std::less<>> points;
 };
 
-Registry& registry() {
-  static Registry* const points = new Registry;  // leaked: visited until the process is gone
-  return *points;
+Registry& make_registry();
+
+// Leaked: visited until the process is gone.
+Registry& the_registry = make_registry();
+
+Registry& registry() { return the_registry; }
+
+// A fork waits until nobody holds it: a child would find it held for ever.
+Registry& make_registry() {
+  const auto lock = [] { registry().mutex.lock(); };
+  const auto unlock = [] { registry().mutex.unlock(); };
+  pthread_atfork(lock, unlock, unlock);
+  return *new Registry;
 }
 
 }  // namespace

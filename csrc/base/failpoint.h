@@ -10,10 +10,12 @@
 
 #else
 
-#define INFERKIT_FAILS(name)                                                      \
-  ([]() -> bool {                                                                 \
-    static ::inferkit::failpoint::Point& point = ::inferkit::failpoint::at(name); \
-    return point.pass();                                                          \
+// The point is looked up by whoever comes first, not made in a static's initialisation: a thread
+// that forked meanwhile would leave its child waiting for the end of it.
+#define INFERKIT_FAILS(name)                                                    \
+  ([]() -> bool {                                                               \
+    constinit static std::atomic<::inferkit::failpoint::Point*> known{nullptr}; \
+    return ::inferkit::failpoint::look_up(known, name).pass();                  \
   }())
 #define INFERKIT_FAILPOINT(name) static_cast<void>(INFERKIT_FAILS(name))
 
@@ -95,6 +97,15 @@ class Point {
 
 // The point of that name, made at the first call from code or test.
 [[nodiscard]] Point& at(std::string_view name);
+
+[[nodiscard]] inline Point& look_up(std::atomic<Point*>& known, std::string_view name) {
+  Point* point = known.load(std::memory_order_acquire);  // pairs with the store of another thread
+  if (point == nullptr) {
+    point = &at(name);
+    known.store(point, std::memory_order_release);
+  }
+  return *point;
+}
 
 // Every point met so far, sorted by name.
 [[nodiscard]] std::vector<const Point*> all();

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <cstdint>
-#include <new>
 
 namespace inferkit {
 namespace {
@@ -44,14 +43,18 @@ class HostResource final : public MemoryResource {
 #endif
 };
 
+// Never destroyed: results handed out to the user may outlive static destruction. Not on the heap,
+// so that this cannot fail; and there from the start, so that no thread makes it while another
+// forks.
+union Forever {
+  constexpr Forever() : resource() {}
+  ~Forever() {}
+  HostResource resource;
+};
+constinit Forever forever;
+
 }  // namespace
 
-MemoryResource& host_resource() noexcept {
-  // Never destroyed: results handed out to the user may outlive static destruction. Not on the
-  // heap, so that this cannot fail.
-  alignas(HostResource) static std::byte place[sizeof(HostResource)];
-  static HostResource* const resource = new (place) HostResource;
-  return *resource;
-}
+MemoryResource& host_resource() noexcept { return forever.resource; }
 
 }  // namespace inferkit

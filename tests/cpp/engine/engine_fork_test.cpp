@@ -2,6 +2,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <memory>
 
 #include "engine/engine.h"
@@ -60,7 +61,7 @@ TEST_CASE("engine: a forked child that lets go of an answer wakes nobody who wai
   EngineOptions options = bare_options();
   options.max_pending = 1;
   Rig rig(options);
-  int told = 0;  // each process has its own; a real hook writes to a descriptor that both have
+  std::atomic<int> told{0};  // each process has its own; a real hook writes to what both have
   rig.engine().set_room_hook([&told] { ++told; });
   EngineRequest* answered = rig.start({3});
   REQUIRE(rig.engine().await(answered, kNever));
