@@ -180,6 +180,7 @@ void dealloc(PyObject* self) {
   PyObject_GC_UnTrack(self);
   warn_if_never_awaited(coroutine);
   if (coroutine->weakrefs != nullptr) PyObject_ClearWeakRefs(self);
+  if (coroutine->progress == Progress::answered) drop_answer(coroutine);
   clear(self);
   delete coroutine->feeds;
   std::destroy_at(&coroutine->outputs);

@@ -23,6 +23,12 @@ bool take_back(RunCoroutine* coroutine) {
     port->leave_line(coroutine);
   } else {
     Engine& engine = *coroutine->session->engine;
+    if (engine.forked()) {
+      // The parent's: nobody here will answer it. If its answer came along with the fork, the port
+      // still knows the coroutine: its reference stays, and so does the record.
+      coroutine->request = nullptr;
+      return true;
+    }
     if (!engine.cancel(coroutine->request, true)) return false;
     engine.release(std::exchange(coroutine->request, nullptr));
     port->forget_request();

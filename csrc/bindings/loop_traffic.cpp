@@ -101,6 +101,7 @@ bool LoopPort::flush() {
   if (!session || held == 0) return true;
   last_flushes_ = {last_flushes_[1], held};
   Engine& engine = *session_of(session.get())->engine;
+  if (engine.forked()) return true;
   // With the GIL: the runs are shorter than getting it back from a busy thread would take.
   spent_ = engine.flush(this, engine.options().inline_budget_ns);
   collect(nullptr);
@@ -129,7 +130,11 @@ void LoopPort::collect(const RunCoroutine* taker) {
     --outstanding_;
     const bool wanted = coroutine->progress == Progress::in_flight && loop_ != nullptr;
     if (!wanted) {
-      drop_answer(coroutine);
+      // Answered: cancelled in a child of fork, to which its parent's answer came along.
+      if (coroutine->progress != Progress::answered) {
+        drop_answer(coroutine);
+        coroutine->progress = Progress::finished;  // who closes it finds nothing to take back
+      }
       Py_DECREF(object_of(coroutine));
     } else if (coroutine == taker) {
       coroutine->progress = Progress::answered;

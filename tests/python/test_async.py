@@ -481,6 +481,50 @@ def test_a_loop_closed_before_its_answers(kind: str) -> None:
         forget(tasks)
 
 
+@pytest.mark.parametrize("end", ["dropped", "closed", "thrown into", "cancelled"])
+def test_a_coroutine_that_outlives_its_loop_is_ended(end: str) -> None:
+    """Its answer came to a closed loop; then what awaits it ends it, in one of many ways."""
+
+    async def ask(session: inferkit.Session) -> None:
+        await session.run_async(rounds(0))
+
+    loop = asyncio.new_event_loop()
+    with one_at_a_time() as session:
+        with Held(session):
+            task = loop.create_task(ask(session))
+            loop.run_until_complete(asyncio.sleep(0))
+            loop.close()
+        until(lambda: session.stats().undeliverable == 1)
+        asking = task.get_coro()
+        if end == "closed":
+            asking.close()
+        elif end == "thrown into":
+            with pytest.raises(RuntimeError):  # as a coroutine that is over
+                asking.throw(KeyError())
+        elif end == "cancelled":
+            assert asking.cr_await.cancel() is False
+        forget([task])
+        del asking, task
+        gc.collect()
+        check_balance(session)
+        assert session.stats().undeliverable == 1
+
+
+def test_an_answer_that_nobody_takes_goes_with_its_coroutine() -> None:
+    async def main(session: inferkit.Session) -> None:
+        asking = session.run_async(rounds(0))
+        asking.send(None)
+        while not asking.done():
+            await asyncio.sleep(0)
+
+    with one_at_a_time() as session:
+        asyncio.run(main(session))
+        gc.collect()
+        assert session.stats().undeliverable == 1
+        assert session.stats().pool_blocks_in_use == 0
+        check_balance(session)
+
+
 @pytest.mark.parametrize("when", ["before it takes the call", "after it took the call"])
 def test_a_loop_closed_while_it_is_told_of_answers(when: str) -> None:
     """It was open when it was found; what it was asked to call is dropped, or refused."""

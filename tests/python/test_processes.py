@@ -177,6 +177,31 @@ def test_a_fork_in_a_callback_of_a_future() -> None:
     assert run_program(program) == (0, "0\nTrue\n" + 50 * "." + "1\n", "")
 
 
+def test_a_fork_in_a_coroutine_while_another_waits() -> None:
+    """The child's loop cancels what only the parent would be told of, and ends."""
+    program = """
+        import asyncio, os, signal, sys, warnings
+        import inferkit
+        from occupied import one_at_a_time, rounds
+        warnings.simplefilter("ignore", DeprecationWarning)
+        session = one_at_a_time()
+        async def main():
+            asyncio.get_running_loop().slow_callback_duration = 100
+            asking = asyncio.create_task(session.run_async(rounds(20_000)))
+            while session.stats().in_flight == 0:
+                await asyncio.sleep(0)
+            child = os.fork()
+            if child == 0:
+                signal.alarm(60)
+                sys.exit(15)
+            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+            print((await asking)["y"].shape)
+        asyncio.run(main())
+        session.close()
+    """
+    assert run_program(program) == (0, "15\n(1, 1)\n", "")
+
+
 def test_a_fork_in_the_handler_of_a_signal() -> None:
     """The call that the handler interrupts goes on in the parent only."""
     program = """
