@@ -1,6 +1,6 @@
 """A sentence transformer of all-MiniLM-L6-v2's shape, with made-up weights: only its time counts.
 
-Sizes: https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2, config.json.
+Sizes are those of that model's published config.json.
 """
 
 import numpy as np
