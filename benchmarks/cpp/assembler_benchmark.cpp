@@ -6,10 +6,10 @@
 
 #include "batch/assembler.h"
 #include "memory/host_resource.h"
-#include "rows.h"
+#include "support/views.h"
 
 using namespace inferkit;
-using namespace inferkit::benchmarks;
+using namespace inferkit::testing;
 
 namespace {
 
@@ -18,9 +18,11 @@ constexpr std::int64_t kRows = 64;
 // The requests' snapshots, each in a block of its own, as they lie when a batch is gathered.
 struct Queued {
   explicit Queued(std::int64_t bytes)
-      : signature(row_wise(DType::uint8, bytes)),
+      : signature(signature_of({spec_of("x", DType::uint8, {-1, bytes})},
+                               {spec_of("y", DType::uint8, {-1, bytes})})),
         pool(TensorPool::create(host_resource(), std::size_t{1} << 30)) {
-    ARow row(DType::uint8, bytes);
+    Values<std::byte> row(DType::uint8, {1, bytes},
+                          std::vector<std::byte>(static_cast<std::size_t>(bytes)));
     const TensorView view = row.view();
     const PayloadPlan plan = check_inputs(signature, {&view, 1});
     for (std::int64_t i = 0; i < kRows; ++i) {

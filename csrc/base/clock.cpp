@@ -2,6 +2,8 @@
 
 #include <chrono>
 
+#include "base/forever.h"
+
 namespace inferkit {
 namespace {
 
@@ -13,16 +15,10 @@ class SteadyClock final : public Clock {
   }
 };
 
-// Never destroyed, and there from the start: no thread makes it while another forks.
-union Forever {
-  constexpr Forever() : clock() {}
-  ~Forever() {}
-  SteadyClock clock;
-};
-constinit Forever forever;
+constinit Forever<SteadyClock> the_clock;
 
 }  // namespace
 
-const Clock& steady_clock() noexcept { return forever.clock; }
+const Clock& steady_clock() noexcept { return the_clock.value; }
 
 }  // namespace inferkit

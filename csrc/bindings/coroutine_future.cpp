@@ -4,6 +4,7 @@
 
 #include "bindings/event_loop.h"
 #include "bindings/loop_port.h"
+#include "bindings/main_thread.h"
 #include "bindings/raised.h"
 #include "bindings/task_wakeup.h"
 
@@ -127,7 +128,7 @@ void resume_soon(RunCoroutine* coroutine) {
         return loop == nullptr ||
                event_loop::call_soon(loop, callback, object_of(coroutine), context);
       });
-  if (!fine) PyErr_WriteUnraisable(object_of(coroutine));
+  if (!fine && !raise_later()) PyErr_WriteUnraisable(object_of(coroutine));
 }
 
 namespace coroutine_future {

@@ -1,5 +1,6 @@
 #include "bindings/event_loop.h"
 
+#include "bindings/main_thread.h"
 #include "bindings/raised.h"
 
 namespace inferkit::event_loop {
@@ -48,7 +49,7 @@ Ref running() {
 bool runs_here(PyObject* loop) {
   const RaisedAside aside;
   const bool here = running().get() == loop;
-  PyErr_Clear();
+  if (!raise_later()) PyErr_Clear();
   return here;
 }
 
@@ -80,7 +81,7 @@ Ref call_later(PyObject* loop, double seconds, PyObject* callback) {
 
 void cancel_timer(PyObject* handle) {
   static PyObject* name = nullptr;
-  if (!call(name, "cancel", handle)) PyErr_WriteUnraisable(handle);
+  if (!call(name, "cancel", handle) && !raise_later()) PyErr_WriteUnraisable(handle);
 }
 
 Watch add_reader(PyObject* loop, int descriptor, PyObject* callback) {
@@ -103,13 +104,14 @@ Watch add_reader(PyObject* loop, int descriptor, PyObject* callback) {
 void remove_reader(PyObject* loop, int descriptor) {
   static PyObject* name = nullptr;
   const Ref number = Ref::steal(PyLong_FromLong(descriptor));
-  if (!number || !call(name, "remove_reader", loop, number.get())) PyErr_WriteUnraisable(loop);
+  const bool fine = number && call(name, "remove_reader", loop, number.get());
+  if (!fine && !raise_later()) PyErr_WriteUnraisable(loop);
 }
 
 bool is_closed(PyObject* loop) {
   static PyObject* name = nullptr;
   const Ref closed = call(name, "is_closed", loop);
-  if (!closed) PyErr_Clear();
+  if (!closed && !raise_later()) PyErr_Clear();
   return closed.get() == Py_True;
 }
 
@@ -119,9 +121,8 @@ void report(PyObject* loop, PyObject* callback, PyObject* future) {
   const Ref context = Ref::steal(Py_BuildValue(
       "{s:N,s:O,s:O}", "message", PyUnicode_FromFormat("Exception in callback %R", callback),
       "exception", exception.get(), "future", future));
-  if (!context || !call(name, "call_exception_handler", loop, context.get())) {
-    PyErr_WriteUnraisable(callback);
-  }
+  const bool told = context && call(name, "call_exception_handler", loop, context.get());
+  if (!told && !raise_later()) PyErr_WriteUnraisable(callback);
 }
 
 // CPython has no function that tells the current context rather than a copy of it.

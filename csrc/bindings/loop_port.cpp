@@ -89,10 +89,17 @@ bool LoopPort::attach(PyObject* loop, LoopPorts& ports) {
   descriptor_.clear();
   reach_by(true);
   const Ref on_readable = callback(Callback::drain);
-  if (!on_readable) return false;
-  const auto watch = event_loop::add_reader(loop, descriptor_.watched(), on_readable.get());
-  if (watch != event_loop::Watch::unsupported) return watch == event_loop::Watch::watched;
-  if (!Notifier::start()) return false;
+  const auto watch = on_readable
+                         ? event_loop::add_reader(loop, descriptor_.watched(), on_readable.get())
+                         : event_loop::Watch::failed;
+  if (watch == event_loop::Watch::watched) return true;
+  if (watch == event_loop::Watch::failed || !Notifier::start()) {
+    // The capsule may live on, in the error's traceback: it is nobody's from now on.
+    loop_ = nullptr;
+    attachment_ = nullptr;
+    reach_by(false);
+    return false;
+  }
   watched_ = false;
   Py_INCREF(loop);
   static_cast<void>(capsule.release());

@@ -8,6 +8,7 @@
 #include "bindings/event_loop.h"
 #include "bindings/loop_port.h"
 #include "bindings/loop_ports.h"
+#include "bindings/main_thread.h"
 #include "bindings/raised.h"
 
 namespace inferkit {
@@ -80,7 +81,7 @@ void LoopPort::schedule_flush() {
     return;
   }
   // A loop that takes no callbacks: runners can do it, and wake() still gets through.
-  PyErr_WriteUnraisable(loop_);
+  if (!raise_later()) PyErr_WriteUnraisable(loop_);
   hand_over();
 }
 

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <utility>
 
+#include "bindings/raised.h"
 #include "bindings/ref.h"
 
 namespace inferkit {
@@ -26,9 +28,21 @@ bool note_main_thread() {
   return PyErr_Occurred() == nullptr;
 }
 
+namespace {
+
+bool on_main_thread() noexcept {
+  return PyThread_get_thread_ident() == main_thread.load(std::memory_order_relaxed);
+}
+
+int raise_now(void* exception) {
+  raise(Ref::steal(static_cast<PyObject*>(exception)));
+  return -1;
+}
+
+}  // namespace
+
 TimeNs slice_end(const Clock& clock, TimeNs until) noexcept {
-  const bool main = PyThread_get_thread_ident() == main_thread.load(std::memory_order_relaxed);
-  return std::min(until, clock.now() + (main ? kSignalSlice : kOtherSlice));
+  return std::min(until, clock.now() + (on_main_thread() ? kSignalSlice : kOtherSlice));
 }
 
 bool look_up() {
@@ -37,6 +51,19 @@ bool look_up() {
   // as a Ref, so that a thread that is unwound in there stops here (gil.h, rule 5).
   const Ref function = Ref::borrow(some_python);
   return static_cast<bool>(Ref::steal(PyObject_CallNoArgs(function.get())));
+}
+
+bool raise_later() {
+  // Handlers run on the main thread only, and so do calls that are pending.
+  if (!on_main_thread() || PyErr_Occurred() == nullptr) return false;
+  if (PyErr_ExceptionMatches(PyExc_Exception) != 0) return false;
+  Ref exception = take_raised();
+  if (Py_AddPendingCall(raise_now, exception.get()) == 0) {
+    static_cast<void>(exception.release());
+    return true;
+  }
+  raise(std::move(exception));  // too many are pending
+  return false;
 }
 
 }  // namespace inferkit

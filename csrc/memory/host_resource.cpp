@@ -5,6 +5,8 @@
 
 #include <cstdint>
 
+#include "base/forever.h"
+
 namespace inferkit {
 namespace {
 
@@ -43,18 +45,11 @@ class HostResource final : public MemoryResource {
 #endif
 };
 
-// Never destroyed: results handed out to the user may outlive static destruction. Not on the heap,
-// so that this cannot fail; and there from the start, so that no thread makes it while another
-// forks.
-union Forever {
-  constexpr Forever() : resource() {}
-  ~Forever() {}
-  HostResource resource;
-};
-constinit Forever forever;
+// Results handed out to the user may outlive static destruction.
+constinit Forever<HostResource> the_resource;
 
 }  // namespace
 
-MemoryResource& host_resource() noexcept { return forever.resource; }
+MemoryResource& host_resource() noexcept { return the_resource.value; }
 
 }  // namespace inferkit

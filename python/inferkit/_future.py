@@ -2,13 +2,14 @@
 
 import concurrent.futures
 import logging
+import math
 import os
 import time
 from collections.abc import Callable
 from typing import Any
 
 from . import _core
-from .errors import ForkedSessionError
+from .errors import ForkedSessionError, InvalidInputError
 
 _logger = logging.getLogger("concurrent.futures")  # as every other future's
 
@@ -79,6 +80,7 @@ class Future(concurrent.futures.Future[_core.Result]):
             concurrent.futures.CancelledError: The future was cancelled.
             RuntimeError: Called from a callback of another future, before the answer.
             ForkedSessionError: The future is the parent process's.
+            InvalidInputError: The timeout is no number.
             InferkitError: As ``Session.run``.
         """
         self._wait(timeout)
@@ -101,6 +103,8 @@ class Future(concurrent.futures.Future[_core.Result]):
 
     def _wait(self, timeout: float | None) -> None:
         end = float("inf") if timeout is None else time.monotonic() + timeout
+        if math.isnan(end):
+            raise InvalidInputError(f"timeout is {timeout}, expected a number of seconds")
         while not self.done():
             self._refuse_endless_wait()  # each time: a signal's handler may have forked
             with self._condition:

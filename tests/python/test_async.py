@@ -6,6 +6,7 @@ import contextvars
 import gc
 import inspect
 import os
+import signal
 import sys
 import threading
 import weakref
@@ -522,6 +523,77 @@ def test_an_answer_that_nobody_takes_goes_with_its_coroutine() -> None:
         gc.collect()
         assert session.stats().undeliverable == 1
         assert session.stats().pool_blocks_in_use == 0
+        check_balance(session)
+
+
+@pytest.mark.parametrize("asked_for", ["inferkit_run_batches", "task_wakeup"])
+def test_what_a_signals_handler_raises_is_not_lost(asked_for: str) -> None:
+    """It comes while the loop takes a callback of ours, where nobody can hand it on."""
+
+    class Interrupted(asyncio.SelectorEventLoop):
+        armed = False
+
+        def call_soon(self, callback: Callable[..., Any], *args: Any, **more: Any) -> Any:
+            handle = super().call_soon(callback, *args, **more)
+            if self.armed and asked_for in repr(callback):
+                self.armed = False
+                signal.raise_signal(signal.SIGUSR1)
+            return handle
+
+    async def main(session: inferkit.Session) -> None:
+        asking = asyncio.ensure_future(session.run_async(rounds(0)))
+        await asyncio.sleep(0)
+        loop.armed = True
+        if asked_for == "task_wakeup":
+            asking.cancel()
+        else:
+            await asyncio.gather(*(quick.run_async(X) for _ in range(4)))
+        for _ in range(100):
+            await asyncio.sleep(0)
+
+    loop = Interrupted()
+    before = signal.signal(signal.SIGUSR1, lambda *_: sys.exit(7))
+    try:
+        with one_at_a_time() as session, inferkit.Session(onnx_models.mlp_a()) as quick:
+            with Held(session):
+                with pytest.raises(SystemExit, match="7"):
+                    loop.run_until_complete(main(session))
+                left = asyncio.all_tasks(loop)
+                for task in left:
+                    task.cancel()
+                loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+            loop.close()
+            check_balance(session)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_a_loop_that_failed_to_watch_is_asked_again() -> None:
+    """The error is kept, and with it what the loop was to call."""
+
+    class Failing(asyncio.SelectorEventLoop):
+        failures = 1
+
+        def add_reader(self, *args: Any) -> None:
+            if "inferkit" in repr(args) and self.failures:
+                self.failures -= 1
+                raise OSError(28, "no space left on device")
+            super().add_reader(*args)
+
+    async def main(session: inferkit.Session) -> None:
+        with pytest.raises(OSError, match="no space") as kept:
+            await session.run_async(rounds(0))
+        with Held(session) as held:
+            asking = asyncio.ensure_future(session.run_async(rounds(0)))
+            await asyncio.sleep(0)
+            held.release()
+            assert (await asyncio.wait_for(asking, 60))["y"].shape == (1, 1)
+        del kept
+
+    loop = Failing()
+    with one_at_a_time() as session:
+        loop.run_until_complete(main(session))
+        loop.close()
         check_balance(session)
 
 

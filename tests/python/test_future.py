@@ -100,6 +100,14 @@ def test_cancel_while_queued() -> None:
         assert called == [future]
 
 
+def test_a_time_that_is_no_number_is_refused() -> None:
+    with one_at_a_time() as session, Held(session):
+        future = session.submit(rounds(0))
+        for ask in (future.result, future.exception):
+            with pytest.raises(inferkit.InvalidInputError, match="nan"):
+                ask(float("nan"))
+
+
 def test_a_waiter_hears_of_a_cancel() -> None:
     with one_at_a_time() as session, Held(session):
         future = session.submit(rounds(0))
