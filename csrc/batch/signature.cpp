@@ -21,7 +21,10 @@ void fill_lane_dims(Signature& signature) {
 
 // Empty when axis 0 of the tensor may count rows, else why it cannot.
 std::string obstacle(const char* side, const TensorSpec& spec) {
-  if (spec.shape.rank() == 0) return text(side, " '", spec.name, "' is a scalar");
+  // ONNX Runtime describes the two alike.
+  if (spec.shape.rank() == 0) {
+    return text(side, " '", spec.name, "' is a scalar, or its rank is not declared");
+  }
   if (spec.shape[0] >= 0) {
     return text(side, " '", spec.name, "' has a fixed first dimension of ", spec.shape[0]);
   }

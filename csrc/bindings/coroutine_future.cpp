@@ -203,7 +203,8 @@ PyObject* cancel(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObje
     return nullptr;
   }
   const Progress progress = coroutine->progress;
-  if (progress != Progress::waiting && progress != Progress::in_flight) Py_RETURN_FALSE;
+  const bool waits = progress == Progress::waiting || progress == Progress::in_flight;
+  if (!waits || coroutine->running) Py_RETURN_FALSE;
   Ref error = cancelled_error(message);
   if (!error) return nullptr;
   if (!take_back(coroutine)) Py_RETURN_FALSE;

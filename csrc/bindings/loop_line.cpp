@@ -63,8 +63,12 @@ void LoopPort::leave_line(RunCoroutine* coroutine) {
 
 void LoopPort::serve_line() {
   while (RunCoroutine* coroutine = line_first_) {
+    // The GIL may be let go meanwhile: a task that another thread cancels, which asyncio forbids
+    // and people do, hears of it at its next step.
+    coroutine->running = true;
     EngineRequest* request = coroutine->feeds->admit(coroutine->session, coroutine->call, this,
                                                      coroutine, IfFull::announce);
+    coroutine->running = false;
     const bool refused = request == nullptr && PyErr_Occurred() != nullptr;
     if (request == nullptr && !refused) return;  // the hook wakes us again
     if (refused) {

@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include <memory>
+#include <new>
 #include <utility>
 
 #include "bindings/errors.h"
@@ -18,6 +19,31 @@ PyTypeObject* the_type = nullptr;
 PendingCall* pending(PyObject* self) noexcept { return reinterpret_cast<PendingCall*>(self); }
 PyObject* object_of(PendingCall* call) noexcept { return reinterpret_cast<PyObject*>(call); }
 
+constexpr int kFirstAttempt = 1;
+constexpr int kLastOfCanceller = 3;  // interrupted so often in a row, it is meant
+constexpr int kLastAttempt = 100;    // a profiler that raises at every step
+
+// Ends the future, from here: Python code that is left half done, by Ctrl-C or by an exception that
+// another thread sets, is done again, for nobody else would ever end a future whose request is
+// gone. False where it never came to its end; whichever, the first exception that came is set.
+bool end_future(PyObject* future, PyObject* outcome, int attempt, int last, const Engine& engine) {
+  Ref raised;
+  Ref ended;
+  // Where a callback has forked and raised in the child, the rest is the parent's.
+  for (; !ended && attempt <= last && !engine.forked(); ++attempt) {
+    PyObject* const again = attempt == kFirstAttempt ? Py_False : Py_True;
+    ended = Ref::steal(PyObject_CallMethod(future, "_end", "OO", outcome, again));
+    if (ended) break;
+    if (raised) {
+      PyErr_WriteUnraisable(future);
+    } else {
+      raised = take_raised();
+    }
+  }
+  if (raised) raise(std::move(raised));
+  return bool{ended};
+}
+
 // Gives the answer to the future, which calls its callbacks. An exception that is left set is
 // theirs, and no Exception: concurrent.futures logs those itself.
 void resolve(PendingCall* call) {
@@ -30,9 +56,8 @@ void resolve(PendingCall* call) {
     raise_request_error(call->session, *request);
   }
   call->session->engine->release(request);
-  const char* method = result ? "set_result" : "set_exception";
   if (!result) result = take_raised();
-  const Ref done = Ref::steal(PyObject_CallMethod(future.get(), method, "O", result.get()));
+  end_future(future.get(), result.get(), kFirstAttempt, kLastAttempt, *call->session->engine);
 }
 
 // Threads: wake() from any; run() on the notifier.
@@ -60,22 +85,23 @@ FutureSink* the_sink = nullptr;  // with the GIL
 // The parent's answers are not ours, and one of its threads may have been adding another.
 void forget_in_child() { the_sink = nullptr; }
 
-// The future's own part, from here: Python code between the two could be left by Ctrl-C, and nobody
-// else would ever end a future whose request is gone. It may be done twice. False with the
-// exception set that came meanwhile, although the future is cancelled.
-bool end_cancelled(PyObject* future) {
-  constexpr int kInterrupts = 3;  // in a row; then somebody means it
-  Ref raised;
-  for (int i = 0; i < kInterrupts; ++i) {
-    PyObject* const again = i == 0 ? Py_False : Py_True;
-    if (Ref::steal(PyObject_CallMethod(future, "_end_cancelled", "O", again))) break;
-    Ref another = take_raised();
-    if (!raised) raised = std::move(another);
+// Cancelled, but its thread could not say so: out of stack, or interrupted again and again.
+// Threads: made and run with the GIL. Owns: itself, and the future.
+class LateEnd final : public Errand {
+ public:
+  LateEnd(PendingCall* call, PyObject* future)
+      : call_(Ref::borrow(object_of(call))), future_(Ref::borrow(future)) {}
+
+ private:
+  void run() override {
+    const std::unique_ptr<LateEnd> self(this);
+    const Engine& engine = *pending(call_.get())->session->engine;
+    end_future(future_.get(), Py_None, kLastOfCanceller + 1, kLastAttempt, engine);
   }
-  if (!raised) return true;
-  raise(std::move(raised));
-  return false;
-}
+
+  const Ref call_;
+  const Ref future_;
+};
 
 // True: it was still queued, and is now withdrawn.
 PyObject* cancel(PyObject* self, PyObject* /*unused*/) {
@@ -86,7 +112,11 @@ PyObject* cancel(PyObject* self, PyObject* /*unused*/) {
   engine.release(std::exchange(call->request, nullptr));
   const Ref future = Ref::steal(std::exchange(call->future, nullptr));
   Py_DECREF(self);  // the sink's; the caller has its own
-  if (!end_cancelled(future.get())) return nullptr;
+  if (!end_future(future.get(), Py_None, kFirstAttempt, kLastOfCanceller, engine)) {
+    auto* late = new (std::nothrow) LateEnd(call, future.get());
+    if (late != nullptr) Notifier::ask(*late);
+  }
+  if (PyErr_Occurred() != nullptr) return nullptr;
   Py_RETURN_TRUE;
 }
 

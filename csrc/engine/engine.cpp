@@ -129,8 +129,8 @@ void Engine::Core::refuse_for_want_of_memory() {
   resolver.ledger.rejected.add();
   const std::uint64_t used = pool->stats().bytes_in_use;
   fail(ErrorCode::queue_full,
-       "there is no memory, or no record, for a request more: requests, batches, runs and results "
-       "that callers keep use ",
+       "there is no memory, or no record, for a request more: requests, answers that nobody took "
+       "yet, batches, runs and results that callers keep use ",
        used, " of ", options.max_memory_bytes, " bytes (max_memory_bytes)");
 }
 

@@ -17,6 +17,9 @@ _logger = logging.getLogger("concurrent.futures")  # as every other future's
 _LOOKS_UP_EVERY = 0.1
 
 
+_ENDED = ("CANCELLED", "CANCELLED_AND_NOTIFIED", "FINISHED")
+
+
 class Future(concurrent.futures.Future[_core.Result]):
     """An answer to come; made by ``Session.submit`` only.
 
@@ -43,15 +46,29 @@ class Future(concurrent.futures.Future[_core.Result]):
         # If not by this call, another thread may just have cancelled it.
         return self._call.cancel() or self.cancelled()
 
-    def _end_cancelled(self, again: bool) -> None:
-        # By the native cancel; again, where Ctrl-C came into the first time: what cancel() and
-        # set_running_or_notify_cancel() do, by steps that go on where they were left.
-        with self._condition:
-            self._state = "CANCELLED_AND_NOTIFIED"
+    def _end(self, outcome: _core.Result | BaseException | None, again: bool) -> None:
+        # Called by the native half, with None for a cancelled one; again, where an exception came
+        # into it (Ctrl-C, one of another thread's): what set_result(), set_exception() and cancel()
+        # do, by steps that go on where they were left.
+        # The lock itself: the condition enters and leaves it by steps, between which it would stay
+        # locked for ever.
+        with self._condition._lock:  # type: ignore[attr-defined]
+            if not again and self._state in _ENDED:
+                return  # somebody else has set something
+            if outcome is None:
+                state, tell = "CANCELLED_AND_NOTIFIED", "add_cancelled"
+            elif isinstance(outcome, BaseException):
+                state, tell = "FINISHED", "add_exception"
+                self._exception = outcome
+            else:
+                state, tell = "FINISHED", "add_result"
+                self._result = outcome
+            self._state = state
             self._condition.notify_all()
             for waiter in self._waiters:
+                # Who has it is not told again: where it was interrupted it may be locked for ever.
                 if not again or self not in waiter.finished_futures:
-                    waiter.add_cancelled(self)
+                    getattr(waiter, tell)(self)
         self._invoke_callbacks()
 
     def _invoke_callbacks(self) -> None:

@@ -157,7 +157,9 @@ class Session(_core.SessionCore):
 
         Reads ahead of the answers it has given by at most half of ``max_pending``, and waits for
         room where others have filled the session. Answers are handed out between two entries, so
-        one may wait for the next of them. Closing the iterator cancels what it has queued.
+        one may wait for the next of them. Closing the iterator cancels what it has queued. Where
+        half of ``max_pending`` answers come near ``max_memory_bytes``, choose a smaller one:
+        what is read ahead is a number of requests, not of bytes.
 
         Args:
             feeds: One entry per request, each as in ``run``. Read lazily.

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import random
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -206,4 +207,48 @@ def test_map_async_keeps_a_window() -> None:
     with one_at_a_time(max_pending=4) as session:
         asyncio.run(main(session))
         assert [int(r["y"][0, 0]) for r in session.map(map(rounds, range(50)))] == list(range(50))
+        check_balance(session)
+
+
+def test_who_waits_is_cancelled_by_another_thread_while_it_comes_in() -> None:
+    """Which asyncio forbids and people do: it is cancelled or answered, and nobody else suffers.
+
+    The arrays are so large that they are copied without the GIL, when the other thread comes.
+    """
+    x = np.ones((2000, 1024), np.float32)
+    tasks: list[asyncio.Task[inferkit.Result]] = []
+    over = threading.Event()
+
+    def cancel_some() -> None:
+        pick = random.Random(7)
+        while not over.wait(pick.random() / 1000):
+            if tasks:
+                pick.choice(tasks).cancel()
+
+    async def keep_the_loop_awake() -> None:  # asyncio wakes for its own thread only
+        while not over.is_set():
+            await asyncio.sleep(0.0005)
+
+    async def main(session: inferkit.Session) -> None:
+        awake = asyncio.create_task(keep_the_loop_awake())
+        for _ in range(40):
+            tasks[:] = [asyncio.create_task(session.run_async(x)) for _ in range(8)]
+            for answer in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(answer, BaseException):
+                    assert isinstance(answer, asyncio.CancelledError)
+                else:
+                    assert np.array_equal(answer["y"], x)
+        over.set()
+        await awake
+
+    model = onnx_models.identity(shape=("batch", 1024))
+    options = {"max_pending": 1, "max_batch_size": 2048, "warmup": False}
+    with inferkit.Session(model, when_full="wait", **options) as session:
+        canceller = threading.Thread(target=cancel_some)
+        canceller.start()
+        try:
+            asyncio.run(main(session), debug=False)  # which would refuse the cancels
+        finally:
+            over.set()
+            canceller.join()
         check_balance(session)

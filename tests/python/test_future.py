@@ -7,7 +7,6 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable
-from types import FrameType
 
 import inferkit
 import numpy as np
@@ -158,55 +157,6 @@ def test_threads_cancel_the_same_future() -> None:
         assert session.stats().cancelled == 50
 
 
-def test_ctrl_c_at_any_step_of_a_cancel() -> None:
-    """The future is cancelled, or may still be: no step leaves one that nobody will ever end.
-
-    Whoever waits for it is told once, and so is each callback but the one that was interrupted.
-    """
-    steps_left = 0
-    called: list[inferkit.Future] = []
-    in_a_callback = False
-
-    def interrupt(frame: FrameType, event: str, function: object) -> None:
-        nonlocal steps_left, in_a_callback
-        steps_left -= function is not sys.setprofile  # that is the test's own
-        if steps_left == 0:
-            sys.setprofile(None)
-            in_a_callback = frame.f_code.co_name in ("note", "_invoke_callbacks")
-            raise KeyboardInterrupt
-
-    def note(future: inferkit.Future) -> None:
-        called.append(future)
-
-    interrupted = 0
-    with one_at_a_time() as session:
-        with Held(session):
-            while True:
-                future = session.submit(rounds(0))
-                for _ in range(3):
-                    future.add_done_callback(note)
-                waiter = concurrent.futures._base._AsCompletedWaiter()  # type: ignore[attr-defined]
-                future._waiters.append(waiter)
-                called.clear()
-                steps_left = interrupted + 1
-                sys.setprofile(interrupt)
-                try:
-                    future.cancel()
-                    break
-                except KeyboardInterrupt:
-                    interrupted += 1
-                finally:
-                    sys.setprofile(None)
-                assert future.cancel() and future.cancelled()
-                assert set(called) == {future}
-                assert len(called) == 3 or (in_a_callback and len(called) == 2)
-                assert waiter.finished_futures == [future]
-                assert concurrent.futures.wait([future], 0).done == {future}
-        assert interrupted > 10
-        check_balance(session)
-        assert session.stats().cancelled == interrupted + 1
-
-
 def test_a_cancel_calls_back_in_order_and_a_callback_that_fails_stops_no_other(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -226,30 +176,6 @@ def test_a_cancel_calls_back_in_order_and_a_callback_that_fails_stops_no_other(
         future.add_done_callback(lambda _: called.append("late"))
         assert called[3:] == ["late"]
     assert [each.exc_info[0] for each in caplog.records if each.exc_info] == [ZeroDivisionError]
-
-
-def test_a_waiter_hears_of_a_cancel_that_was_interrupted() -> None:
-    def interrupt(frame: FrameType, *_: object) -> None:
-        if frame.f_code.co_name == "notify_all":
-            sys.setprofile(None)
-            raise KeyboardInterrupt
-
-    def wait() -> None:
-        with pytest.raises(concurrent.futures.CancelledError):
-            future.result()
-
-    with one_at_a_time() as session, Held(session):
-        future = session.submit(rounds(0))
-        waiting = threading.Thread(target=wait)
-        waiting.start()
-        until(lambda: future._condition._waiters)  # type: ignore[attr-defined]
-        sys.setprofile(interrupt)
-        try:
-            with pytest.raises(KeyboardInterrupt):
-                future.cancel()
-        finally:
-            sys.setprofile(None)
-        waiting.join()
 
 
 def test_close_resolves_what_is_queued() -> None:

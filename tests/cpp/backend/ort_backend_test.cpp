@@ -63,7 +63,7 @@ TEST_CASE("a fixed batch and a scalar output are served unbatched, with the reas
                             .output("total", onnx::kFloat, {})
                             .node("ReduceSum", {"x"}, {"total"}, {{"keepdims", 0}})
                             .model());
-  CHECK(sum->signature().reason == "output 'total' is a scalar");
+  CHECK(sum->signature().reason == "output 'total' is a scalar, or its rank is not declared");
   std::vector<float> x = {1, 2, 3, 4};
   const TensorView input = view_of(DType::float32, {2, 2}, x);
   OutputSlot slot;
