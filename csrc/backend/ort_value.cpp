@@ -72,10 +72,10 @@ Value* Borrowed::over(const TensorView& view, const MemoryInfo* memory) {
                     made_for_.shape == view.shape;
   if (!same) {
     const auto dims = view.shape.dims();
-    check(*api_,
-          api_->CreateTensorWithDataAsOrtValue(memory, view.data, bytes_of(view), dims.data(),
-                                               dims.size(), element_type(view.dtype), value_.out()),
-          ErrorCode::backend, "wrap a tensor");
+    Status* const failure =
+        api_->CreateTensorWithDataAsOrtValue(memory, view.data, bytes_of(view), dims.data(),
+                                             dims.size(), element_type(view.dtype), value_.out());
+    if (failure != nullptr) throw take_run_error(*api_, failure);
     made_for_ = view;
   }
   return value_.get();

@@ -3,6 +3,7 @@
 #include "bindings/errors.h"
 #include "bindings/gil.h"
 #include "bindings/main_thread.h"
+#include "bindings/notifier.h"
 
 namespace inferkit {
 
@@ -10,9 +11,10 @@ EngineRequest* admit_or_wait(SessionObject* session, const CallArgs& call, Feeds
                              EngineSink* sink, void* user) {
   if (!call.wait_when_full) return feeds.admit(session, call, sink, user, IfFull::fail);
   Engine& engine = *session->engine;
+  IfFull if_full = IfFull::announce;
   while (true) {
     const std::uint32_t epoch = engine.room_epoch();
-    EngineRequest* request = feeds.admit(session, call, sink, user, IfFull::announce);
+    EngineRequest* request = feeds.admit(session, call, sink, user, if_full);
     if (request != nullptr || PyErr_Occurred() != nullptr) return request;
     if (engine.clock().now() >= call.deadline) {
       set_no_room_in_time(engine);
@@ -24,6 +26,9 @@ EngineRequest* admit_or_wait(SessionObject* session, const CallArgs& call, Feeds
       engine.wait_for_room(epoch, until);
     }
     if (!look_up()) return nullptr;
+    // The notifier hands out the answers that hold memory: for those it would wait for ever.
+    const bool hopeless = Notifier::is_this_thread() && engine.stats().in_flight == 0;
+    if (hopeless) if_full = IfFull::fail;
   }
 }
 

@@ -21,6 +21,7 @@ bool take_back(RunCoroutine* coroutine) {
   LoopPort* port = coroutine->port;
   if (coroutine->progress == Progress::waiting) {
     port->leave_line(coroutine);
+    port->line_moved();
   } else {
     Engine& engine = *coroutine->session->engine;
     if (engine.forked()) {

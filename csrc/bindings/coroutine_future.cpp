@@ -188,7 +188,16 @@ PyObject* remove_done_callback(PyObject* self, PyObject* callback) {
     const Ref pair = Ref::steal(PyTuple_Pack(2, each, context));
     return same > 0 || (same == 0 && pair && PyList_Append(kept.get(), pair.get()) == 0);
   };
-  if (!take_callbacks(coroutine, keep_others)) return nullptr;
+  // As they were, where a comparison raises.
+  Ref callback_before = Ref::borrow(coroutine->callback);
+  Ref context_before = Ref::borrow(coroutine->context);
+  Ref more_before = Ref::borrow(coroutine->more);
+  if (!take_callbacks(coroutine, keep_others)) {
+    Py_XSETREF(coroutine->callback, callback_before.release());
+    Py_XSETREF(coroutine->context, context_before.release());
+    Py_XSETREF(coroutine->more, more_before.release());
+    return nullptr;
+  }
   if (PyList_GET_SIZE(kept.get()) != 0) coroutine->more = Py_NewRef(kept.get());
   return PyLong_FromSsize_t(removed);
 }

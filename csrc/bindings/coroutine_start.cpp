@@ -71,8 +71,7 @@ PyObject* run_async(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyO
 }
 
 PyMethodDef kRunAsync = {
-    "run_async", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(run_async)),
-    METH_FASTCALL | METH_KEYWORDS,
+    "run_async", fast_method<run_async>(), METH_FASTCALL | METH_KEYWORDS,
     "run_async(self, feeds: collections.abc.Mapping[str, numpy.typing.ArrayLike] | "
     "numpy.typing.ArrayLike, *, outputs: collections.abc.Sequence[str] | None = None, "
     "timeout: float | None = None, priority: int = 0, "
@@ -105,7 +104,7 @@ void release_arguments(RunCoroutine* coroutine) noexcept {
   Py_CLEAR(coroutine->refusal);
 }
 
-bool start(RunCoroutine* coroutine) {
+bool start(RunCoroutine* coroutine) try {
   if (coroutine->refusal != nullptr) {
     raise(Ref::steal(std::exchange(coroutine->refusal, nullptr)));
     return false;
@@ -131,6 +130,9 @@ bool start(RunCoroutine* coroutine) {
   if (request == nullptr) return false;
   coroutine->port->send_off(coroutine, request, true);
   return true;
+} catch (const std::bad_alloc&) {
+  PyErr_NoMemory();
+  return false;
 }
 
 bool add_run_async() { return add_session_method(kRunAsync); }

@@ -2,6 +2,7 @@
 
 #include "bindings/admission.h"
 #include "bindings/call_args.h"
+#include "bindings/errors.h"
 #include "bindings/feeds.h"
 #include "bindings/notifier.h"
 #include "bindings/pending_call.h"
@@ -47,8 +48,7 @@ PyObject* submit(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObje
 }
 
 PyMethodDef kSubmit = {
-    "submit", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(submit)),
-    METH_FASTCALL | METH_KEYWORDS,
+    "submit", fast_method<submit>(), METH_FASTCALL | METH_KEYWORDS,
     "submit(self, feeds: collections.abc.Mapping[str, numpy.typing.ArrayLike] | "
     "numpy.typing.ArrayLike, *, outputs: collections.abc.Sequence[str] | None = None, "
     "timeout: float | None = None, priority: int = 0, "

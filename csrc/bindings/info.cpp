@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 
+#include "bindings/errors.h"
 #include "bindings/numpy_api.h"
 
 namespace inferkit {
@@ -116,7 +117,7 @@ PyMethodDef kProperties[] = {
      "_forked(self) -> bool\n\nWhether the session belongs to the parent process."}};
 
 PyMethodDef kExplain = {
-    "explain", explain, METH_NOARGS,
+    "explain", or_no_memory<explain, PyObject*>, METH_NOARGS,
     "explain(self) -> str\n\n"
     "Tell in a few lines what was decided for this model and why: runtime, device, threads,\n"
     "whether its requests share batches, and the measured times.\n\n"

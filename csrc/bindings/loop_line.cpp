@@ -94,6 +94,7 @@ bool LoopPort::expire(RunCoroutine* coroutine) {
   if (coroutine->progress != Progress::waiting) return true;
   set_no_room_in_time(*coroutine->session->engine);
   fail_waiting(coroutine);
+  line_moved();
   return resume_answered();
 }
 

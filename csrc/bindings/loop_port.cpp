@@ -84,6 +84,7 @@ bool LoopPort::attach(PyObject* loop, LoopPorts& ports) {
   attachment_ = capsule.get();
   watched_ = true;
   retiring_ = false;
+  fork_guard_ = ForkGuard();
   last_flushes_ = {};
   spent_ = 0;
   descriptor_.clear();
@@ -115,8 +116,10 @@ void LoopPort::lose_loop() {
   const Ref drop_capsule = Ref::steal(owned ? capsule : nullptr);
   flush_scheduled_ = false;
   reach_by(false);
+  losing_ = true;
   drop_callers();
-  if (outstanding_ == 0) return;
+  losing_ = false;
+  if (outstanding_ == 0 || fork_guard_.in_child()) return;
   // The answers to come keep their coroutines and the session: somebody has to take them.
   if (Notifier::start()) {
     Notifier::ask(visit_);
@@ -127,7 +130,8 @@ void LoopPort::lose_loop() {
 
 void LoopPort::leave_if_retired() {
   const bool busy = outstanding_ != 0 || line_first_ != nullptr || answered_first_ != nullptr;
-  if (!retiring_ || busy || loop_ == nullptr) return;
+  // A child's copy of the loop has the parent's very registration.
+  if (!retiring_ || busy || loop_ == nullptr || fork_guard_.in_child()) return;
   const RaisedAside aside;
   if (watched_) {
     // The capsule goes with the callback, at the latest when the one that runs now is over.
@@ -169,7 +173,12 @@ void LoopPort::visit() {
   const Ref loop = Ref::borrow(loop_);  // whatever Python code runs meanwhile
   const Ref on_answers = callback(Callback::drain);
   if (on_answers && event_loop::call_soon_threadsafe(loop.get(), on_answers.get())) return;
-  PyErr_Clear();  // closed, most likely
+  PyErr_Clear();  // closed, most likely; or there is no memory
+  if (!event_loop::is_closed(loop.get())) {
+    Notifier::rest();
+    return Notifier::ask(visit_);
+  }
+  if (loop_ != loop.get()) return;  // meanwhile
   lose_loop();
   collect(nullptr);
 }

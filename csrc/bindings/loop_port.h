@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 
+#include "base/fork_guard.h"
 #include "bindings/coroutine.h"
 #include "bindings/notifier.h"
 #include "bindings/ref.h"
@@ -39,7 +40,9 @@ class LoopPort final : public EngineSink {
   [[nodiscard]] bool is_attached_by(PyObject* capsule) const noexcept {
     return attachment_ == capsule;
   }
-  [[nodiscard]] bool is_spare() const noexcept { return loop_ == nullptr && outstanding_ == 0; }
+  [[nodiscard]] bool is_spare() const noexcept {
+    return loop_ == nullptr && outstanding_ == 0 && !losing_;
+  }
   // The loop forgets us: it was closed, or we left. Nobody is left to take what comes.
   void lose_loop();
   // Drops what came after that; also finds closed loops that could not tell us.
@@ -63,6 +66,10 @@ class LoopPort final : public EngineSink {
 
   // --- the line of those who wait for room (loop_line.cpp) --------------------------------------
   [[nodiscard]] bool has_waiters() const noexcept { return line_first_ != nullptr; }
+  // Somebody has left the line other than by coming in: who is behind may fit.
+  void line_moved() noexcept {
+    if (line_first_ != nullptr) wake();
+  }
   // From now on room that is made wakes the port.
   void expect_room() noexcept;
   // False with an exception set.
@@ -109,7 +116,9 @@ class LoopPort final : public EngineSink {
   PyObject* loop_ = nullptr;         // borrowed while it watches the descriptor, else owned
   PyObject* attachment_ = nullptr;   // likewise; a capsule whose end tells that the loop forgot us
   PyObject* loop_getter_ = nullptr;  // lives as long as the port
+  bool losing_ = false;  // Python code may run: the callers of the lost loop are being dropped
   bool watched_ = false;
+  ForkGuard fork_guard_;  // of the process that attached it
   bool retiring_ = false;
   StdAtom::Atomic<std::uint32_t> by_descriptor_{0};  // how wake() gets through
 

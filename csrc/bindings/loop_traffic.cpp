@@ -14,7 +14,7 @@
 namespace inferkit {
 namespace {
 
-// The port whose callers this thread is resuming now. In a forked child no loop runs.
+// The port whose callers this thread is resuming now. In a forked child nobody is resumed.
 thread_local const LoopPort* resuming_here = nullptr;
 [[maybe_unused]] const int fork_hook =
     pthread_atfork(nullptr, nullptr, [] { resuming_here = nullptr; });
@@ -110,6 +110,8 @@ bool LoopPort::flush() {
 }
 
 bool LoopPort::drain() {
+  // A child's copy of the loop runs while asyncio.run() ends: the wake is the parent's.
+  if (fork_guard_.in_child()) return true;
   descriptor_.clear();
   serve_line();
   collect(nullptr);

@@ -7,6 +7,7 @@
 #include <memory>
 #include <system_error>
 
+#include "base/clock.h"
 #include "base/thread_setup.h"
 #include "bindings/errors.h"
 #include "bindings/gil.h"
@@ -134,6 +135,12 @@ void Notifier::stop() {
   StdAtom::wake(notifier->bell_, 1);
   const ReleaseGil released;  // its last callbacks need the GIL
   thread.join();
+}
+
+void Notifier::rest() noexcept {
+  StdAtom::Atomic<std::uint32_t> nobody_rings{0};
+  const ReleaseGil released;
+  StdAtom::wait(nobody_rings, 0, steady_clock().now() + 10 * kMillisecond);
 }
 
 bool Notifier::is_this_thread() noexcept { return on_notifier; }

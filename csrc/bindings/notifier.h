@@ -39,6 +39,8 @@ class Notifier {
   static void ask(Errand& errand) noexcept;
   // Runs what was asked for, then ends the thread for good. For atexit, once nothing answers.
   static void stop();
+  // Lets others have the GIL for ten milliseconds. Keeps an exception that is set.
+  static void rest() noexcept;
   // Whether the caller is on the notifier's thread.
   [[nodiscard]] static bool is_this_thread() noexcept;
 

@@ -21,11 +21,13 @@ PyObject* object_of(PendingCall* call) noexcept { return reinterpret_cast<PyObje
 
 constexpr int kFirstAttempt = 1;
 constexpr int kLastOfCanceller = 3;  // interrupted so often in a row, it is meant
-constexpr int kLastAttempt = 100;    // a profiler that raises at every step
+constexpr int kLastAttempt = 3000;   // half a minute without memory
+constexpr int kUnrested = 10;        // attempts at once; then others are to make memory
 
-// Ends the future, from here: Python code that is left half done, by Ctrl-C or by an exception that
-// another thread sets, is done again, for nobody else would ever end a future whose request is
-// gone. False where it never came to its end; whichever, the first exception that came is set.
+// Ends the future, from here: Python code that is left half done, by Ctrl-C, by an exception that
+// another thread sets or for want of memory, is done again, for nobody else would ever end a future
+// whose request is gone. False where it never came to its end; whichever, the first exception that
+// came is set.
 bool end_future(PyObject* future, PyObject* outcome, int attempt, int last, const Engine& engine) {
   Ref raised;
   Ref ended;
@@ -34,11 +36,16 @@ bool end_future(PyObject* future, PyObject* outcome, int attempt, int last, cons
     PyObject* const again = attempt == kFirstAttempt ? Py_False : Py_True;
     ended = Ref::steal(PyObject_CallMethod(future, "_end", "OO", outcome, again));
     if (ended) break;
-    if (raised) {
-      PyErr_WriteUnraisable(future);
-    } else {
+    const bool no_memory = PyErr_ExceptionMatches(PyExc_MemoryError) != 0;
+    if (!raised) {
       raised = take_raised();
+    } else if (no_memory) {
+      PyErr_Clear();
+    } else {
+      PyErr_WriteUnraisable(future);
     }
+    if (attempt > kUnrested) Notifier::rest();
+    if (!no_memory && attempt > kUnrested) attempt += kLastAttempt / 100;
   }
   if (raised) raise(std::move(raised));
   return bool{ended};
@@ -218,7 +225,8 @@ PendingCall* new_pending_call(SessionObject* session, PyObject* future) {
   call->session = session;
   call->future = Py_NewRef(future);
   std::construct_at(&call->outputs);
-  static PyObject* const name = PyUnicode_InternFromString("_condition");
+  static PyObject* name = nullptr;
+  if (name == nullptr) name = PyUnicode_InternFromString("_condition");
   call->condition = name == nullptr ? nullptr : PyObject_GetAttr(future, name);
   if (call->condition != nullptr) {
     link(call);

@@ -58,8 +58,7 @@ PyObject* run(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject*
 }
 
 PyMethodDef kRun = {
-    "run", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(run)),
-    METH_FASTCALL | METH_KEYWORDS,
+    "run", fast_method<run>(), METH_FASTCALL | METH_KEYWORDS,
     "run(self, feeds: collections.abc.Mapping[str, numpy.typing.ArrayLike] | "
     "numpy.typing.ArrayLike, *, outputs: collections.abc.Sequence[str] | None = None, "
     "timeout: float | None = None, priority: int = 0, "

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "bindings/errors.h"
 #include "bindings/loop_ports.h"
 #include "bindings/session.h"
 
@@ -52,7 +53,7 @@ PyObject* stats(PyObject* self, PyObject* /*unused*/) {
 }
 
 PyMethodDef kStats = {
-    "stats", stats, METH_NOARGS,
+    "stats", or_no_memory<stats, PyObject*>, METH_NOARGS,
     "stats(self) -> inferkit.Stats\n\n"
     "Count what the session has done since it was opened; works on a closed session too.\n\n"
     "Returns:\n"

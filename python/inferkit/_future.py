@@ -20,13 +20,25 @@ _LOOKS_UP_EVERY = 0.1
 _ENDED = ("CANCELLED", "CANCELLED_AND_NOTIFIED", "FINISHED")
 
 
+def _wake(waiter: Any) -> None:
+    # Not event.set(), which would wait for ever for a lock that an interrupted one holds. Who waits
+    # for all of several futures may return too soon: better than never.
+    event = waiter.event
+    locked = event._cond.acquire(timeout=_LOOKS_UP_EVERY)
+    event._flag = True
+    event._cond.notify_all()
+    if locked:
+        event._cond.release()
+
+
 class Future(concurrent.futures.Future[_core.Result]):
     """An answer to come; made by ``Session.submit`` only.
 
     A ``concurrent.futures.Future`` in every respect: ``concurrent.futures.wait`` and
     ``as_completed``, ``asyncio.wrap_future`` and done-callbacks work. Callbacks run one after the
     other on one thread of inferkit's, which must not wait in them: for the answer of another
-    future, ``result()`` and ``exception()`` raise RuntimeError there. ``Session.run`` is fine.
+    future, ``result()`` and ``exception()`` raise RuntimeError there. ``Session.run`` is fine; with
+    ``when_full="wait"`` it waits for the room that running requests will make, no longer.
     """
 
     __module__ = "inferkit"
@@ -66,8 +78,9 @@ class Future(concurrent.futures.Future[_core.Result]):
             self._state = state
             self._condition.notify_all()
             for waiter in self._waiters:
-                # Who has it is not told again: where it was interrupted it may be locked for ever.
-                if not again or self not in waiter.finished_futures:
+                if again and self in waiter.finished_futures:
+                    _wake(waiter)  # it may not have come to that
+                else:
                     getattr(waiter, tell)(self)
         self._invoke_callbacks()
 

@@ -12,7 +12,8 @@ import numpy as np
 import onnx_models
 import pytest
 from conftest import check_balance
-from occupied import Held, one_at_a_time, rounds, until
+from occupied import PATIENCE, Held, one_at_a_time, rounds, until
+from programs import run_program
 
 
 def test_ctrl_c_at_any_step_of_a_cancel() -> None:
@@ -195,3 +196,119 @@ def test_a_cancel_where_the_stack_ends(monkeypatch: pytest.MonkeyPatch) -> None:
         assert 3 < refused < 49
         check_balance(session)
         assert session.stats().cancelled == 49
+
+
+@pytest.mark.parametrize(
+    ("returns", "stops_at"),
+    [("ALL_COMPLETED", "_decrement_pending_calls"), ("FIRST_COMPLETED", "set"), ("each", "set")],
+)
+def test_who_waits_for_futures_hears_of_an_interrupted_end(returns: str, stops_at: str) -> None:
+    """It has the future by then, but was not woken yet."""
+
+    def interrupt(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code.co_name == stops_at:
+            sys.setprofile(None)
+            raise KeyboardInterrupt
+
+    def wait() -> None:
+        if returns == "each":
+            heard.extend(concurrent.futures.as_completed([future]))
+        else:
+            heard.extend(concurrent.futures.wait([future], None, returns).done)
+
+    heard: list[concurrent.futures.Future[inferkit.Result]] = []
+    with one_at_a_time() as session, Held(session):
+        future = session.submit(rounds(0))
+        waiting = threading.Thread(target=wait, daemon=True)
+        waiting.start()
+        until(lambda: future._waiters and future._waiters[0].event._cond._waiters)
+        sys.setprofile(interrupt)
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                future.cancel()
+        finally:
+            sys.setprofile(None)
+        until(lambda: heard)
+        assert heard == [future]
+
+
+def test_a_future_ends_when_there_is_memory_again() -> None:
+    """Python's heap is empty as its answer comes, and for a while after that."""
+    program = """
+import sys, threading, time
+import _testcapi, inferkit, numpy as np, onnx_models
+sys.unraisablehook = lambda _: None
+x = np.full((1, 1), 20_000, np.float32)
+with inferkit.Session(onnx_models.slow_on_demand(), instances=1) as session:
+    session.submit(x).result(60)
+    future, called = session.submit(x), []
+    future.add_done_callback(called.append)
+    sleep, refuse, allow = time.sleep, _testcapi.set_nomemory, _testcapi.remove_mem_hooks
+    refuse(0, 0)
+    sleep(1)  # the answer comes meanwhile
+    allow()
+    try:
+        future.result(60)
+    except MemoryError:
+        pass
+    while not called:
+        sleep(0.001)
+    assert session.submit(x).result(60)["y"].shape == (1, 1)
+    print(session.stats().in_flight, called == [future])
+"""
+    pytest.importorskip("_testcapi")
+    assert run_program(program) == (0, "0 True\n", "")
+
+
+def test_the_first_future_of_a_process_finds_no_memory() -> None:
+    """Wherever that is: the next ones are as ever."""
+    program = """
+import _testcapi, inferkit, numpy as np, onnx_models
+import inferkit._future
+x, failed = np.zeros((1, 3), np.float32), 0
+with inferkit.Session(onnx_models.identity(), instances=1) as session:
+    for refused in range(60):
+        _testcapi.set_nomemory(refused, refused + 1)
+        try:
+            future = session.submit(x)
+        except (MemoryError, RuntimeError):  # also: threading's, that it can't allocate a lock
+            failed += 1
+            continue
+        finally:
+            _testcapi.remove_mem_hooks()
+        future.result(60)
+    print(failed > 3, session.submit(x).result(60)["y"].shape)
+"""
+    pytest.importorskip("_testcapi")
+    assert run_program(program) == (0, "True (1, 3)\n", "")
+
+
+def test_a_callback_that_waits_for_memory_that_only_it_can_make_is_refused() -> None:
+    """The answers that hold the memory are to be handed out by its own thread."""
+    wide = 1 << 14  # 64 KiB a row
+    model = onnx_models.identity(shape=("batch", wide))
+    row, big = np.zeros((1, wide), np.float32), np.zeros((56, wide), np.float32)
+    entered, go_on = threading.Event(), threading.Event()
+    raised: list[BaseException] = []
+
+    def ask_for_more(_: object) -> None:
+        if threading.current_thread() is threading.main_thread():
+            return
+        entered.set()
+        assert go_on.wait(PATIENCE)
+        try:
+            session.run(big, when_full="wait")
+        except inferkit.QueueFullError as error:
+            raised.append(error)
+
+    options = {"max_memory_bytes": 16 << 20, "max_pending": 256, "warmup": False}
+    with inferkit.Session(model, instances=1, **options) as session:
+        while not entered.wait(0.01):
+            session.submit(row).add_done_callback(ask_for_more)
+        others = []
+        while session.stats().pool_bytes_in_use < 13 << 20:
+            others.append(session.submit(row))
+            until(lambda: session.stats().in_flight == 0)
+        go_on.set()
+        until(lambda: raised)
+        assert concurrent.futures.wait(others, PATIENCE).done == set(others)
