@@ -57,6 +57,8 @@ void LoopPort::leave_line(RunCoroutine* coroutine) {
   (before == nullptr ? line_first_ : before->next) = behind;
   (behind == nullptr ? line_last_ : behind->previous) = before;
   delete std::exchange(coroutine->feeds, nullptr);
+  // Until the caller says what it is: Python code runs below, and another thread may cancel it.
+  coroutine->progress = Progress::finished;
   const Ref timer = Ref::steal(std::exchange(coroutine->timer, nullptr));
   if (timer) event_loop::cancel_timer(timer.get());
 }

@@ -84,6 +84,7 @@ bool LoopPort::attach(PyObject* loop, LoopPorts& ports) {
   attachment_ = capsule.get();
   watched_ = true;
   retiring_ = false;
+  refused_visits_ = 0;
   fork_guard_ = ForkGuard();
   last_flushes_ = {};
   spent_ = 0;
@@ -172,9 +173,13 @@ void LoopPort::visit() {
   if (loop_ == nullptr) return collect(nullptr);
   const Ref loop = Ref::borrow(loop_);  // whatever Python code runs meanwhile
   const Ref on_answers = callback(Callback::drain);
-  if (on_answers && event_loop::call_soon_threadsafe(loop.get(), on_answers.get())) return;
-  PyErr_Clear();  // closed, most likely; or there is no memory
-  if (!event_loop::is_closed(loop.get())) {
+  if (on_answers && event_loop::call_soon_threadsafe(loop.get(), on_answers.get())) {
+    refused_visits_ = 0;
+    return;
+  }
+  PyErr_Clear();                            // closed, most likely; or there is no memory
+  constexpr std::uint32_t kPatience = 500;  // of ten milliseconds each; then it is broken for good
+  if (++refused_visits_ < kPatience && !event_loop::is_closed(loop.get())) {
     Notifier::rest();
     return Notifier::ask(visit_);
   }

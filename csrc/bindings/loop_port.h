@@ -112,10 +112,11 @@ class LoopPort final : public EngineSink {
 
   WakeFd descriptor_;
   Visit visit_{*this};
-  LoopPorts* ports_ = nullptr;       // as long as a loop is attached
-  PyObject* loop_ = nullptr;         // borrowed while it watches the descriptor, else owned
-  PyObject* attachment_ = nullptr;   // likewise; a capsule whose end tells that the loop forgot us
-  PyObject* loop_getter_ = nullptr;  // lives as long as the port
+  LoopPorts* ports_ = nullptr;        // as long as a loop is attached
+  PyObject* loop_ = nullptr;          // borrowed while it watches the descriptor, else owned
+  PyObject* attachment_ = nullptr;    // likewise; a capsule whose end tells that the loop forgot us
+  PyObject* loop_getter_ = nullptr;   // lives as long as the port
+  std::uint32_t refused_visits_ = 0;  // in a row, by a loop that says it is open
   bool losing_ = false;  // Python code may run: the callers of the lost loop are being dropped
   bool watched_ = false;
   ForkGuard fork_guard_;  // of the process that attached it

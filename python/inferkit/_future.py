@@ -46,6 +46,7 @@ class Future(concurrent.futures.Future[_core.Result]):
     _call: _core.PendingCall
     _done_callbacks: list[Callable[[Any], object]]
     _waiters: list[Any]
+    _told = False  # all waiters were; a callback may raise after that
 
     def cancel(self) -> bool:
         """Take the request back while it is queued.
@@ -77,11 +78,12 @@ class Future(concurrent.futures.Future[_core.Result]):
                 self._result = outcome
             self._state = state
             self._condition.notify_all()
-            for waiter in self._waiters:
+            for waiter in () if self._told else self._waiters:
                 if again and self in waiter.finished_futures:
                     _wake(waiter)  # it may not have come to that
                 else:
                     getattr(waiter, tell)(self)
+            self._told = True
         self._invoke_callbacks()
 
     def _invoke_callbacks(self) -> None:

@@ -232,7 +232,7 @@ def test_who_waits_is_cancelled_by_another_thread_while_it_comes_in() -> None:
     async def main(session: inferkit.Session) -> None:
         awake = asyncio.create_task(keep_the_loop_awake())
         for _ in range(40):
-            tasks[:] = [asyncio.create_task(session.run_async(x)) for _ in range(8)]
+            tasks[:] = [asyncio.create_task(session.run_async(x, timeout=60)) for _ in range(8)]
             for answer in await asyncio.gather(*tasks, return_exceptions=True):
                 if isinstance(answer, BaseException):
                     assert isinstance(answer, asyncio.CancelledError)

@@ -260,27 +260,13 @@ with inferkit.Session(onnx_models.slow_on_demand(), instances=1) as session:
     assert run_program(program) == (0, "0 True\n", "")
 
 
-def test_the_first_future_of_a_process_finds_no_memory() -> None:
-    """Wherever that is: the next ones are as ever."""
-    program = """
-import _testcapi, inferkit, numpy as np, onnx_models
-import inferkit._future
-x, failed = np.zeros((1, 3), np.float32), 0
-with inferkit.Session(onnx_models.identity(), instances=1) as session:
-    for refused in range(60):
-        _testcapi.set_nomemory(refused, refused + 1)
-        try:
-            future = session.submit(x)
-        except (MemoryError, RuntimeError):  # also: threading's, that it can't allocate a lock
-            failed += 1
-            continue
-        finally:
-            _testcapi.remove_mem_hooks()
-        future.result(60)
-    print(failed > 3, session.submit(x).result(60)["y"].shape)
-"""
-    pytest.importorskip("_testcapi")
-    assert run_program(program) == (0, "True (1, 3)\n", "")
+def test_a_callback_that_exits_wakes_nobody_too_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "unraisablehook", lambda info: None)
+    with one_at_a_time() as session:
+        with Held(session):
+            first, last = session.submit(rounds(0)), session.submit(rounds(20_000))
+            first.add_done_callback(lambda _: sys.exit(3))
+        assert concurrent.futures.wait([first, last], PATIENCE).done == {first, last}
 
 
 def test_a_callback_that_waits_for_memory_that_only_it_can_make_is_refused() -> None:

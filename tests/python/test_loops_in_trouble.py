@@ -41,7 +41,7 @@ def test_a_loop_that_closes_takes_nobody_elses_callers_along() -> None:
         assert (await asyncio.wait_for(task, PATIENCE))["y"][0, 0] == 7
 
     with one_at_a_time(max_pending=1, when_full="wait") as session:
-        blocker = session.submit(rounds(50_000))
+        blocker = session.submit(rounds(300_000))
         until(blocker.running)
         closing = threading.Thread(target=close_one)
         closing.start()
@@ -81,7 +81,7 @@ def test_when_the_first_in_line_leaves_the_next_is_looked_at(leaves: str) -> Non
         running = session.submit(np.full((1, 1), 1e9, np.float32))
         until(running.running)
         wide = np.zeros((1000, 1), np.float32)
-        timeout = 0.2 if leaves == "expired" else None
+        timeout = 1.0 if leaves == "expired" else None
         large = asyncio.create_task(session.run_async(wide, timeout=timeout))
         await asyncio.sleep(0)
         assert "waiting for room" in repr(large)
