@@ -198,7 +198,7 @@ PyObject* remove_done_callback(PyObject* self, PyObject* callback) {
     Py_XSETREF(coroutine->more, more_before.release());
     return nullptr;
   }
-  if (PyList_GET_SIZE(kept.get()) != 0) coroutine->more = Py_NewRef(kept.get());
+  if (PyList_GET_SIZE(kept.get()) != 0) Py_XSETREF(coroutine->more, Py_NewRef(kept.get()));
   return PyLong_FromSsize_t(removed);
 }
 

@@ -3,10 +3,10 @@
 #include <pthread.h>
 
 #include <memory>
-#include <new>
 #include <utility>
 
 #include "bindings/errors.h"
+#include "bindings/future_end.h"
 #include "bindings/notifier.h"
 #include "bindings/raised.h"
 #include "bindings/results.h"
@@ -18,38 +18,6 @@ PyTypeObject* the_type = nullptr;
 
 PendingCall* pending(PyObject* self) noexcept { return reinterpret_cast<PendingCall*>(self); }
 PyObject* object_of(PendingCall* call) noexcept { return reinterpret_cast<PyObject*>(call); }
-
-constexpr int kFirstAttempt = 1;
-constexpr int kLastOfCanceller = 3;  // interrupted so often in a row, it is meant
-constexpr int kLastAttempt = 3000;   // half a minute without memory
-constexpr int kUnrested = 10;        // attempts at once; then others are to make memory
-
-// Ends the future, from here: Python code that is left half done, by Ctrl-C, by an exception that
-// another thread sets or for want of memory, is done again, for nobody else would ever end a future
-// whose request is gone. False where it never came to its end; whichever, the first exception that
-// came is set.
-bool end_future(PyObject* future, PyObject* outcome, int attempt, int last, const Engine& engine) {
-  Ref raised;
-  Ref ended;
-  // Where a callback has forked and raised in the child, the rest is the parent's.
-  for (; !ended && attempt <= last && !engine.forked(); ++attempt) {
-    PyObject* const again = attempt == kFirstAttempt ? Py_False : Py_True;
-    ended = Ref::steal(PyObject_CallMethod(future, "_end", "OO", outcome, again));
-    if (ended) break;
-    const bool no_memory = PyErr_ExceptionMatches(PyExc_MemoryError) != 0;
-    if (!raised) {
-      raised = take_raised();
-    } else if (no_memory) {
-      PyErr_Clear();
-    } else {
-      PyErr_WriteUnraisable(future);
-    }
-    if (attempt > kUnrested) Notifier::rest();
-    if (!no_memory && attempt > kUnrested) attempt += kLastAttempt / 100;
-  }
-  if (raised) raise(std::move(raised));
-  return bool{ended};
-}
 
 // Gives the answer to the future, which calls its callbacks. An exception that is left set is
 // theirs, and no Exception: concurrent.futures logs those itself.
@@ -64,7 +32,7 @@ void resolve(PendingCall* call) {
   }
   call->session->engine->release(request);
   if (!result) result = take_raised();
-  end_future(future.get(), result.get(), kFirstAttempt, kLastAttempt, *call->session->engine);
+  end_future(future.get(), result.get(), call->session->engine);
 }
 
 // Threads: wake() from any; run() on the notifier.
@@ -92,24 +60,6 @@ FutureSink* the_sink = nullptr;  // with the GIL
 // The parent's answers are not ours, and one of its threads may have been adding another.
 void forget_in_child() { the_sink = nullptr; }
 
-// Cancelled, but its thread could not say so: out of stack, or interrupted again and again.
-// Threads: made and run with the GIL. Owns: itself, and the future.
-class LateEnd final : public Errand {
- public:
-  LateEnd(PendingCall* call, PyObject* future)
-      : call_(Ref::borrow(object_of(call))), future_(Ref::borrow(future)) {}
-
- private:
-  void run() override {
-    const std::unique_ptr<LateEnd> self(this);
-    const Engine& engine = *pending(call_.get())->session->engine;
-    end_future(future_.get(), Py_None, kLastOfCanceller + 1, kLastAttempt, engine);
-  }
-
-  const Ref call_;
-  const Ref future_;
-};
-
 // True: it was still queued, and is now withdrawn.
 PyObject* cancel(PyObject* self, PyObject* /*unused*/) {
   PendingCall* call = pending(self);
@@ -119,10 +69,7 @@ PyObject* cancel(PyObject* self, PyObject* /*unused*/) {
   engine.release(std::exchange(call->request, nullptr));
   const Ref future = Ref::steal(std::exchange(call->future, nullptr));
   Py_DECREF(self);  // the sink's; the caller has its own
-  if (!end_future(future.get(), Py_None, kFirstAttempt, kLastOfCanceller, engine)) {
-    auto* late = new (std::nothrow) LateEnd(call, future.get());
-    if (late != nullptr) Notifier::ask(*late);
-  }
+  end_cancelled_future(future.get(), call->session->engine);
   if (PyErr_Occurred() != nullptr) return nullptr;
   Py_RETURN_TRUE;
 }
