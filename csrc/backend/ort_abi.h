@@ -36,6 +36,12 @@ struct Allocator {
   void* (*Reserve)(Allocator*, std::size_t bytes) = nullptr;  // for what stays: weights
 };
 
+// Ours, given to the library: it starts each thread of its pools with the one, which runs
+// `work(of_work)` there, and ends it with the other. Null: there is no thread.
+struct OwnThread;
+using StartThread = OwnThread*(void* ours, void (*work)(void*), void* of_work);
+using JoinThread = void(OwnThread*);
+
 using PathChar = std::filesystem::path::value_type;
 
 // Values of the library's enums that we pass or compare; they travel as int.
@@ -99,6 +105,8 @@ inline constexpr int kOnnxTensor = 1;     // ONNXType
   X(126, ReleaseAvailableProviders, Status*(char**, int))                                          \
   X(130, AddSessionConfigEntry, Status*(SessionOptions*, const char* key, const char* value))      \
   X(176, RegisterAllocator, Status*(Env*, Allocator*))                                             \
+  X(196, SessionOptionsSetCustomCreateThreadFn, Status*(SessionOptions*, StartThread*))            \
+  X(198, SessionOptionsSetCustomJoinThreadFn, Status*(SessionOptions*, JoinThread*))               \
   X(204, SessionOptionsAppendExecutionProvider_CUDA_V2,                                            \
     Status*(SessionOptions*, const CudaOptions*))                                                  \
   X(205, CreateCUDAProviderOptions, Status*(CudaOptions**))                                        \

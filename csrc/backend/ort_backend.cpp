@@ -17,6 +17,7 @@
 #include "backend/ort_value.h"
 #include "base/atom.h"
 #include "base/error.h"
+#include "base/fork_gate.h"
 #include "base/thread_setup.h"
 #include "base/usable_cores.h"
 
@@ -133,7 +134,10 @@ OrtBackend::OrtBackend(OrtLibrary& library, const OrtModel& model, const OrtOpti
       solo_(api_),
       memory_(api_) {
   ort::require_usable(library, options);
-  on_prepared_thread("inferkit-load", [&] { load(model, options); });
+  {
+    const Unforked whole;
+    on_prepared_thread("inferkit-load", [&] { load(model, options); });
+  }
   signature_ = ort::read_signature(api_, load_.get());
   passed_ = find_passed(signature_);
   for (const TensorSpec& spec : signature_.inputs) input_names_.push_back(spec.name.c_str());

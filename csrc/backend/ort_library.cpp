@@ -9,7 +9,7 @@
 #include "backend/ort_status.h"
 #include "backend/ort_tables.h"
 #include "base/error.h"
-#include "memory/fork_mutex.h"
+#include "base/fork_gate.h"
 
 namespace inferkit {
 namespace {
@@ -56,9 +56,7 @@ std::vector<std::string> list_providers(const ort::Api& api) {
   return providers;
 }
 
-// Held while the library is opened, and over a fork(): a child that came in the midst of that could
-// neither finish nor repeat what a thread had begun that it does not have.
-OuterForkMutex opening;
+constinit std::mutex opening;
 
 bool same_file(const std::string& a, const std::string& b) {
   std::error_code error;
@@ -78,6 +76,8 @@ OrtLibrary::OrtLibrary(ort::SharedObject object) : object_(std::move(object)) {
 
 OrtLibrary& OrtLibrary::open(const std::string& path) {
   constinit static OrtLibrary* opened = nullptr;  // never deleted, see the class comment
+  // A child could neither finish nor repeat what a thread had begun here that it does not have.
+  const Unforked whole;
   const std::lock_guard lock(opening);
   if (opened == nullptr) {
     const TelemetryOff telemetry_off;  // around the mapping too: initialisers of it may look

@@ -1,11 +1,10 @@
 #include "backend/ort_limited_run.h"
 
-#include <system_error>
-
 #include "backend/ort_status.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/parker.h"
+#include "base/start_thread.h"
 #include "base/thread_setup.h"
 
 namespace inferkit::ort {
@@ -15,14 +14,10 @@ LimitedRun::LimitedRun(const Api& api, RunLimits& limits)
   check(api, api.CreateRunOptions(options_.out()), ErrorCode::backend, "create run options");
   if (limits.time == kNever) return;
   const TimeNs until = steady_clock().now() + limits.time;
-  try {
-    timer_ = std::thread([this, until] {
-      prepare_own_thread("inferkit-limit");
-      end_at(until);
-    });
-  } catch (const std::system_error& error) {
-    throw no_thread(error);
-  }
+  timer_ = start_thread([this, until] {
+    prepare_own_thread("inferkit-limit");
+    end_at(until);
+  });
 }
 
 LimitedRun::~LimitedRun() {

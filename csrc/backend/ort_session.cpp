@@ -5,6 +5,7 @@
 
 #include "backend/ort_providers.h"
 #include "backend/ort_status.h"
+#include "backend/ort_threads.h"
 #include "base/error.h"
 
 namespace inferkit::ort {
@@ -39,6 +40,7 @@ Handle<SessionOptions> session_options(const OrtLibrary& library, const OrtOptio
   // The pool's threads inherit our signal mask, but set their floating-point mode themselves.
   must(api.AddSessionConfigEntry(made.get(), "session.set_denormal_as_zero", "1"),
        "flush denormals");
+  start_threads_ourselves(api, made.get());
   if (computes_in_pool(library, options)) {
     must(api.AddSessionConfigEntry(made.get(), kEnvAllocators, "1"), "choose the memory");
   }

@@ -9,6 +9,8 @@
 #include <csignal>
 #endif
 
+#include "base/start_thread.h"
+
 #if defined(__x86_64__)
 #include <xmmintrin.h>
 #endif
@@ -71,11 +73,6 @@ void prepare_own_thread(const char* name) noexcept {
   take_name(name);
 }
 
-Error no_thread(const std::system_error& refusal) {
-  return {ErrorCode::system_limit, text("the system refused a thread: ", refusal.what()),
-          refusal.code().value()};
-}
-
 void on_prepared_thread(const char* name, const std::function<void()>& work) {
   std::exception_ptr thrown;
   const auto run = [&] {
@@ -86,11 +83,7 @@ void on_prepared_thread(const char* name, const std::function<void()>& work) {
       thrown = std::current_exception();
     }
   };
-  try {
-    std::thread(run).join();
-  } catch (const std::system_error& refusal) {
-    throw no_thread(refusal);
-  }
+  start_thread(run).join();
   if (thrown) std::rethrow_exception(thrown);
 }
 

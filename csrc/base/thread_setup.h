@@ -3,9 +3,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <system_error>
-
-#include "base/error.h"
 
 namespace inferkit {
 
@@ -14,9 +11,6 @@ namespace inferkit {
 // Threads that it starts inherit all three. Never call it on a thread that the host lent.
 // Threads: the calling one only. Blocks: never. Throws: never.
 void prepare_own_thread(const char* name) noexcept;
-
-// What it means that a std::thread could not be made: system_limit, with the system's number.
-[[nodiscard]] Error no_thread(const std::system_error& refusal);
 
 // Runs `work` on a new prepared thread and waits for it. ONNX Runtime's sessions are built this
 // way, since its pools inherit the mask of the thread that creates them.

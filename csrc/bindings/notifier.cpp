@@ -5,9 +5,10 @@
 #include <atomic>
 #include <cfenv>
 #include <memory>
-#include <system_error>
 
 #include "base/clock.h"
+#include "base/error.h"
+#include "base/start_thread.h"
 #include "base/thread_setup.h"
 #include "bindings/errors.h"
 #include "bindings/gil.h"
@@ -71,11 +72,11 @@ bool Notifier::start() {
   try {
     auto notifier = std::make_unique<Notifier>();
     Notifier* self = notifier.get();
-    self->thread_ = std::thread([self] { self->serve(); });
+    self->thread_ = start_thread([self] { self->serve(); });
     the_notifier.store(notifier.release(), std::memory_order_release);
     return true;
-  } catch (const std::system_error& error) {
-    set_error(no_thread(error));
+  } catch (const Error& error) {
+    set_error(error);
   } catch (const std::bad_alloc&) {
     PyErr_NoMemory();
   }

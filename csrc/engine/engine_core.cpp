@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cstdint>
 #include <string>
-#include <system_error>
 
 #include "base/failpoint.h"
+#include "base/start_thread.h"
 #include "base/thread_setup.h"
 #include "engine/probe.h"
 #include "engine/runner.h"
@@ -43,15 +43,12 @@ void Engine::Core::start_threads() try {
   threads.reserve(options.instances + std::size_t{1});
   for (std::uint32_t i = 0; i < options.instances; ++i) {
     INFERKIT_FAILPOINT("engine.start_thread");
-    threads.emplace_back([this, i] { runner_main(i); });
+    threads.push_back(start_thread([this, i] { runner_main(i); }));
   }
   INFERKIT_FAILPOINT("engine.start_thread");
-  threads.emplace_back([this] { keeper_main(); });
-} catch (const std::system_error& refusal) {
-  join_threads();  // those that did start
-  throw no_thread(refusal);
+  threads.push_back(start_thread([this] { keeper_main(); }));
 } catch (...) {
-  join_threads();
+  join_threads();  // those that did start
   throw;
 }
 

@@ -93,6 +93,10 @@ def open_and_close(parent: Parent) -> None:
         session.run(SMALL), session.submit(SMALL).result()
 
 
+def open_pools(parent: Parent) -> None:
+    inferkit.Session(TINY_MODEL, instances=1, threads=8).close()
+
+
 def await_many(parent: Parent) -> None:
     async def caller() -> None:
         for _ in range(20):
@@ -134,6 +138,7 @@ LOADS: dict[str, list[Load]] = {
     "runs": [run, run, submit, submit],
     "callbacks": [call_back, call_back, submit],
     "openings": [open_and_close, open_and_close, run],
+    "pools": [open_pools, open_pools, open_and_close],
     "loops": [await_many, await_many, submit],
     "withdrawals": [give_up, give_up, run],
     "sizes": [grow_and_shrink, grow_and_shrink, come_and_go, come_and_go],

@@ -294,6 +294,21 @@ def test_no_thread_of_ours_takes_the_hosts_signals() -> None:
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == set()
 
 
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core is all there is")
+def test_threads_of_a_models_pool_run_where_the_user_says() -> None:
+    core = min(os.sched_getaffinity(0))
+    said = {"session.intra_op_thread_affinities": str(core + 1)}  # it counts from one
+
+    def bound() -> bool:
+        return any(os.sched_getaffinity(int(task.name)) == {core} for task, _ in threads())
+
+    assert not bound()
+    with inferkit.Session(  # a warm-up might find the second thread to be of no use
+        onnx_models.mlp_b(), instances=1, threads=2, session_config=said, warmup=False
+    ):
+        until(bound)
+
+
 def test_a_soft_time_limit_leaves_the_call_and_nothing_else() -> None:
     program = """
         import os, signal, threading

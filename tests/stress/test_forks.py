@@ -55,11 +55,60 @@ int munmap(void* data, size_t bytes) {
 def test_children_that_drop_large_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the parent's threads grow and shrink the pools that those results lie in."""
     preload(SLOW, tmp_path, monkeypatch)
-    rounds = 2_000 if FULL else 24
+    rounds = 2_000 if FULL else 36
     program = f"""
         import forking
         forking.PATIENCE = 20
         forking.under_load("sizes", {rounds}, [forking.drop_results, forking.drop_all])
+    """
+    status, told, complaints = run_program(program, timeout=HOURS if FULL else 100)
+    print(told, complaints)
+    assert (status, complaints) == (0, "")
+    assert told.startswith(f"{rounds} children, failed: {{}} parent: []")
+
+
+# What the C library does to the stack of an ended thread that it gives to the next one takes long.
+# That gives back what the ended thread's thread-locals lay in, and then forgets where it was.
+SLOW_START = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <pthread.h>
+#include <unistd.h>
+
+extern void __libc_free(void*);
+static __thread int starting;
+static pid_t parent;
+
+int pthread_create(pthread_t* thread, const pthread_attr_t* how, void* (*work)(void*), void* of) {
+  static int (*real)(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
+  if (!real) {
+    real = (int (*)(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*))dlsym(
+        RTLD_NEXT, "pthread_create");
+    parent = getpid();
+  }
+  starting = getpid() == parent;
+  const int refused = real(thread, how, work, of);
+  starting = 0;
+  return refused;
+}
+
+void free(void* data) {
+  __libc_free(data);
+  if (starting && data) usleep(4000);
+}
+"""
+
+
+@pytest.mark.stress
+@pytest.mark.timeout(HOURS if FULL else 120)
+def test_forks_while_threads_are_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of sessions and of ONNX Runtime's pools; each child then starts some of its own."""
+    preload(SLOW_START, tmp_path, monkeypatch)
+    rounds = 2_000 if FULL else 36
+    program = f"""
+        import forking
+        forking.PATIENCE = 20
+        forking.under_load("pools", {rounds}, [forking.open_its_own])
     """
     status, told, complaints = run_program(program, timeout=HOURS if FULL else 100)
     print(told, complaints)

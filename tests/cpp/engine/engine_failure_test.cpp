@@ -10,7 +10,6 @@
 #include <random>
 #include <stdexcept>
 #include <string>
-#include <system_error>
 #include <vector>
 
 #include "base/failpoint.h"
@@ -321,9 +320,7 @@ TEST_CASE("engine: threads that the system refuses are an error, not an end of t
   for (const std::uint64_t started : {0U, 1U, 3U}) {
     failpoint::Plan plan;
     plan.skip = started;
-    plan.action = [] {
-      throw std::system_error(std::make_error_code(std::errc::resource_unavailable_try_again));
-    };
+    plan.action = [] { throw Error(ErrorCode::system_limit, "no thread", EAGAIN); };
     const failpoint::Scoped refuses("engine.start_thread", std::move(plan));
     EngineOptions options = bare_options();
     options.instances = 3;

@@ -8,8 +8,8 @@ namespace inferkit {
 // Whoever forks holds all of these meanwhile, so that no thread which the child does not have is
 // inside one, and what they guard is in order there.
 // Threads: any. Owns: its place in the process's list of them.
-// Blocks: lock(), also for a fork; a fork, for every holder. None may fork, or make or destroy
-// another one, holding one.
+// Blocks: lock(), also for a fork; a fork, for every holder, after those of base/fork_gate.h. None
+// may fork, or make or destroy another one, holding one.
 class ForkMutex {
  public:
   ForkMutex();
@@ -24,24 +24,6 @@ class ForkMutex {
   std::mutex mutex_;
   ForkMutex* next_ = nullptr;
   ForkMutex* before_ = nullptr;
-
-  friend struct ForkMutexList;
-};
-
-// One under which others are made and destroyed: whoever forks takes these first.
-// Threads: any. Made as the library is loaded, never destroyed. Blocks: as above.
-class OuterForkMutex {
- public:
-  OuterForkMutex() noexcept;
-  OuterForkMutex(const OuterForkMutex&) = delete;
-  OuterForkMutex& operator=(const OuterForkMutex&) = delete;
-
-  void lock() noexcept { mutex_.lock(); }
-  void unlock() noexcept { mutex_.unlock(); }
-
- private:
-  std::mutex mutex_;
-  OuterForkMutex* next_;
 
   friend struct ForkMutexList;
 };

@@ -1,16 +1,15 @@
-#include "memory/fork_mutex.h"
-
-#include <utility>
+#include "base/fork_mutex.h"
 
 #if defined(__unix__) || defined(__APPLE__)
 #include <pthread.h>
 #endif
 
+#include "base/fork_gate.h"
+
 namespace inferkit {
 
 // Threads: any.
 struct ForkMutexList {
-  OuterForkMutex* outer = nullptr;  // complete once the library is loaded
   std::mutex mutex;
   ForkMutex* first = nullptr;  // under mutex
 
@@ -28,7 +27,7 @@ struct ForkMutexList {
   }
 
   void hold() {
-    for (OuterForkMutex* one = outer; one != nullptr; one = one->next_) one->lock();
+    close_fork_gate(kForkWait);  // first: who is inside takes, makes and destroys others
     mutex.lock();
     for (ForkMutex* one = first; one != nullptr; one = one->next_) one->lock();
   }
@@ -36,10 +35,7 @@ struct ForkMutexList {
   void let_go() {
     for (ForkMutex* one = first; one != nullptr; one = one->next_) one->unlock();
     mutex.unlock();
-    for (OuterForkMutex* one = outer; one != nullptr; one = one->next_) one->unlock();
   }
-
-  OuterForkMutex* add_outer(OuterForkMutex& one) noexcept { return std::exchange(outer, &one); }
 };
 
 namespace {
@@ -49,14 +45,20 @@ constinit ForkMutexList of_process;
 #if defined(__unix__) || defined(__APPLE__)
 // As the library is loaded: done later it would take a lock, which a fork could copy locked. Fails
 // without memory only; then a fork is as dangerous as with any other mutex.
-[[maybe_unused]] const int watching = pthread_atfork(
-    [] { of_process.hold(); }, [] { of_process.let_go(); }, [] { of_process.let_go(); });
+[[maybe_unused]] const int watching = pthread_atfork([] { of_process.hold(); },
+                                                     [] {
+                                                       of_process.let_go();
+                                                       open_fork_gate();
+                                                     },
+                                                     [] {
+                                                       of_process.let_go();
+                                                       open_fork_gate_in_child();
+                                                     });
 #endif
 
 }  // namespace
 
 ForkMutex::ForkMutex() { of_process.add(*this); }
 ForkMutex::~ForkMutex() { of_process.remove(*this); }
-OuterForkMutex::OuterForkMutex() noexcept : next_(of_process.add_outer(*this)) {}
 
 }  // namespace inferkit

@@ -1,4 +1,4 @@
-#include "memory/fork_mutex.h"
+#include "base/fork_mutex.h"
 
 #include <doctest/doctest.h>
 #include <sys/wait.h>

@@ -1,0 +1,79 @@
+#include "base/fork_gate.h"
+
+#include <atomic>
+#include <climits>
+#include <cstdint>
+#include <mutex>
+
+#include "base/error.h"
+#include "base/parker.h"
+
+namespace inferkit {
+namespace {
+
+// One fork at a time.
+constinit std::mutex forks;
+
+// How many are inside, doubled, and whether somebody forks. A word and no condition variable: a
+// child has a copy of that with sleepers whom it does not have.
+constexpr std::uint32_t kForking = 1;
+constexpr std::uint32_t kOneInside = 2;
+constinit std::atomic<std::uint32_t> state{0};
+
+constinit std::atomic<bool> refused{false};  // this process was forked in the midst
+
+void clear_forking() noexcept {
+  state.fetch_and(~kForking, std::memory_order_release);  // pairs with Unforked()
+  parker::wake(state, INT_MAX);
+}
+
+}  // namespace
+
+Unforked::Unforked() {
+  if (refused.load(std::memory_order_relaxed)) {
+    fail(ErrorCode::model_load, "this process was forked while another thread had been loading ",
+         "a model for more than ", kForkWait / kSecond, " s, and would wait for ONNX ",
+         "Runtime's locks for ever; fork before or after a load");
+  }
+  std::uint32_t seen = state.load(std::memory_order_relaxed);
+  for (;;) {
+    if ((seen & kForking) != 0) {
+      parker::wait(state, seen, kNever);
+      seen = state.load(std::memory_order_relaxed);
+    } else if (state.compare_exchange_weak(seen, seen + kOneInside, std::memory_order_acquire,
+                                           std::memory_order_relaxed)) {
+      return;  // acquire: pairs with clear_forking()
+    }
+  }
+}
+
+Unforked::~Unforked() {
+  const std::uint32_t before = state.fetch_sub(kOneInside, std::memory_order_release);
+  if (before == (kOneInside | kForking)) parker::wake(state, INT_MAX);
+}
+
+void close_fork_gate(DurationNs wait) noexcept {
+  forks.lock();
+  const TimeNs until = steady_clock().now() + wait;
+  // acquire, here and below: pairs with ~Unforked()
+  std::uint32_t seen = state.fetch_or(kForking, std::memory_order_acquire) | kForking;
+  while (seen != kForking && steady_clock().now() < until) {
+    parker::wait(state, seen, until);
+    seen = state.load(std::memory_order_acquire);
+  }
+}
+
+void open_fork_gate() noexcept {
+  clear_forking();
+  forks.unlock();
+}
+
+void open_fork_gate_in_child() noexcept {
+  if (state.load(std::memory_order_relaxed) != kForking) {
+    refused.store(true, std::memory_order_relaxed);
+  }
+  state.store(0, std::memory_order_relaxed);
+  forks.unlock();
+}
+
+}  // namespace inferkit

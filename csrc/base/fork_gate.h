@@ -1,0 +1,30 @@
+// What no process should be forked in the midst of: loading.
+#pragma once
+
+#include "base/clock.h"
+
+namespace inferkit {
+
+// While one lives, whoever forks waits, so that a child finds free the locks that a library takes
+// meanwhile and shows nobody: ONNX Runtime has some that are the whole process's. Loads may take
+// long, and whoever forks from Python has the GIL: after kForkWait it goes on, and its child and
+// theirs, which might wait for such a lock for ever, are refused this for good.
+// Threads: any, several at the same time; not nested, also not by a thread that waits for one.
+// Blocks: the constructor, for a fork. Throws: the constructor, Error(model_load) in such a child.
+class Unforked {
+ public:
+  Unforked();
+  ~Unforked();
+  Unforked(const Unforked&) = delete;
+  Unforked& operator=(const Unforked&) = delete;
+};
+
+inline constexpr DurationNs kForkWait = 10 * kSecond;
+
+// Around a fork: the first of the locks that are held over it (base/fork_mutex.h), for at most
+// `wait` before it goes on.
+void close_fork_gate(DurationNs wait) noexcept;
+void open_fork_gate() noexcept;
+void open_fork_gate_in_child() noexcept;
+
+}  // namespace inferkit

@@ -1,0 +1,89 @@
+#include "base/fork_gate.h"
+
+#include <doctest/doctest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "base/error.h"
+#include "support/thrown.h"
+
+using namespace inferkit;
+using inferkit::testing::thrown;
+
+namespace {
+
+// What a child of this process ends with, which does `work` and is ended after 20 s.
+template <class Work>
+int in_child(Work work) {
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(20);
+    work();
+    _exit(0);
+  }
+  int status = -1;
+  waitpid(child, &status, 0);
+  return status;
+}
+
+TEST_CASE("fork_gate: a child finds free what is locked inside only") {
+  std::mutex hidden;
+  std::atomic<bool> over{false};
+  std::vector<std::thread> loaders;
+  for (int i = 0; i < 3; ++i) {
+    loaders.emplace_back([&] {
+      while (!over) {
+        const Unforked whole;
+        const std::lock_guard lock(hidden);
+      }
+    });
+  }
+  for (int i = 0; i < 100; ++i) {
+    REQUIRE(in_child([&] {
+              const Unforked whole;
+              const std::lock_guard lock(hidden);
+            }) == 0);
+  }
+  over = true;
+  for (std::thread& loader : loaders) loader.join();
+}
+
+TEST_CASE("fork_gate: who comes while a process forks waits until it has") {
+  std::atomic<bool> entered{false};
+  close_fork_gate(0);
+  std::thread loader([&] {
+    const Unforked whole;
+    entered = true;
+  });
+  for (int i = 0; i < 100; ++i) std::this_thread::yield();
+  CHECK_FALSE(entered);
+  open_fork_gate();
+  loader.join();
+  CHECK(entered);
+}
+
+TEST_CASE("fork_gate: a child of a load that was too long to wait for is told so, and its children") {
+  const auto refused = [] {
+    const auto error = thrown([] { const Unforked whole; });
+    return error && error->code() == ErrorCode::model_load;
+  };
+  const int status = in_child([&] {
+    std::optional<Unforked> loading;
+    loading.emplace();
+    close_fork_gate(kMillisecond);  // as where this process forked
+    open_fork_gate_in_child();
+    if (!refused()) _exit(1);
+    if (in_child([&] { _exit(refused() ? 0 : 1); }) != 0) _exit(2);
+    _exit(0);
+  });
+  CHECK(status == 0);
+  CHECK_FALSE(refused());
+}
+
+}  // namespace
