@@ -54,10 +54,13 @@ bool look_up() {
 }
 
 bool raise_later() {
-  // Handlers run on the main thread only, and so do calls that are pending.
-  if (!on_main_thread() || PyErr_Occurred() == nullptr) return false;
-  if (PyErr_ExceptionMatches(PyExc_Exception) != 0) return false;
+  if (PyErr_Occurred() == nullptr || PyErr_ExceptionMatches(PyExc_Exception) != 0) return false;
   Ref exception = take_raised();
+  if (!on_main_thread()) {  // no signal's handler runs here: another thread set it, and its kind
+    PyObject* kind = reinterpret_cast<PyObject*>(Py_TYPE(exception.get()));
+    return PyThreadState_SetAsyncExc(PyThread_get_thread_ident(), kind) == 1;
+  }
+  // Handlers run on the main thread only, and so do calls that are pending.
   if (Py_AddPendingCall(raise_now, exception.get()) == 0) {
     static_cast<void>(exception.release());
     return true;

@@ -24,9 +24,9 @@ inline constexpr DurationNs kOtherSlice = 100 * kMillisecond;
 // thread has set for this one (PyThreadState_SetAsyncExc). False with an exception set.
 [[nodiscard]] bool look_up();
 
-// What a signal's handler raised (KeyboardInterrupt, SystemExit) while Python code ran for us where
-// nobody can hand it on: raised as soon as the main thread is back in Python code. True: it was
-// such a one, and is no longer set.
+// What a signal's handler or another thread raised (KeyboardInterrupt, SystemExit) while Python
+// code ran for us where nobody can hand it on: raised as soon as this thread is back in Python
+// code. An Exception is left to the caller: it may be the code's own. True: it is no longer set.
 [[nodiscard]] bool raise_later();
 
 }  // namespace inferkit

@@ -2,7 +2,9 @@
 
 import asyncio
 import collections.abc
+import concurrent.futures
 import contextvars
+import ctypes
 import gc
 import inspect
 import os
@@ -526,9 +528,8 @@ def test_an_answer_that_nobody_takes_goes_with_its_coroutine() -> None:
         check_balance(session)
 
 
-@pytest.mark.parametrize("asked_for", ["inferkit_run_batches", "task_wakeup"])
-def test_what_a_signals_handler_raises_is_not_lost(asked_for: str) -> None:
-    """It comes while the loop takes a callback of ours, where nobody can hand it on."""
+def exits(asked_for: str, interrupt: Callable[[], object]) -> None:
+    """`interrupt` comes while a loop takes that callback of ours, where nobody can hand it on."""
 
     class Interrupted(asyncio.SelectorEventLoop):
         armed = False
@@ -537,7 +538,7 @@ def test_what_a_signals_handler_raises_is_not_lost(asked_for: str) -> None:
             handle = super().call_soon(callback, *args, **more)
             if self.armed and asked_for in repr(callback):
                 self.armed = False
-                signal.raise_signal(signal.SIGUSR1)
+                interrupt()
             return handle
 
     async def main(session: inferkit.Session) -> None:
@@ -552,20 +553,38 @@ def test_what_a_signals_handler_raises_is_not_lost(asked_for: str) -> None:
             await asyncio.sleep(0)
 
     loop = Interrupted()
-    before = signal.signal(signal.SIGUSR1, lambda *_: sys.exit(7))
+    with one_at_a_time() as session, inferkit.Session(onnx_models.mlp_a()) as quick:
+        with Held(session):
+            with pytest.raises(SystemExit):
+                loop.run_until_complete(main(session))
+            left = asyncio.all_tasks(loop)
+            for task in left:
+                task.cancel()
+            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        loop.close()
+        check_balance(session)
+
+
+OURS = pytest.mark.parametrize("asked_for", ["inferkit_run_batches", "task_wakeup"])
+
+
+@OURS
+def test_what_a_signals_handler_raises_is_not_lost(asked_for: str) -> None:
+    before = signal.signal(signal.SIGUSR1, lambda *_: sys.exit())
     try:
-        with one_at_a_time() as session, inferkit.Session(onnx_models.mlp_a()) as quick:
-            with Held(session):
-                with pytest.raises(SystemExit, match="7"):
-                    loop.run_until_complete(main(session))
-                left = asyncio.all_tasks(loop)
-                for task in left:
-                    task.cancel()
-                loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-            loop.close()
-            check_balance(session)
+        exits(asked_for, lambda: signal.raise_signal(signal.SIGUSR1))
     finally:
         signal.signal(signal.SIGUSR1, before)
+
+
+@OURS
+def test_an_exit_that_another_thread_asks_for_is_not_lost(asked_for: str) -> None:
+    def ask() -> None:
+        here, kind = ctypes.c_ulong(threading.get_ident()), ctypes.py_object(SystemExit)
+        assert ctypes.pythonapi.PyThreadState_SetAsyncExc(here, kind) == 1
+
+    with concurrent.futures.ThreadPoolExecutor(1) as beside:
+        beside.submit(exits, asked_for, ask).result()
 
 
 def test_a_loop_that_failed_to_watch_is_asked_again() -> None:

@@ -68,7 +68,8 @@ TEST_CASE("fork_gate: who comes while a process forks waits until it has") {
   CHECK(entered);
 }
 
-TEST_CASE("fork_gate: a child of a load that was too long to wait for is told so, and its children") {
+TEST_CASE(
+    "fork_gate: a child of a load that was too long to wait for is told so, and its children") {
   const auto refused = [] {
     const auto error = thrown([] { const Unforked whole; });
     return error && error->code() == ErrorCode::model_load;
