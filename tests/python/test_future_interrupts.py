@@ -136,7 +136,7 @@ def test_an_interrupt_at_any_step_of_an_answer(index: int, monkeypatch: pytest.M
         future = session.submit({"ids": np.array([index], np.int64)})
         for callback in (note, note, note):
             future.add_done_callback(callback)
-        future._waiters.append(waiter)
+        future._waiters += [waiter, of_two]
         sys.setprofile(interrupt)
         ending.append(future)
 
@@ -150,11 +150,13 @@ def test_an_interrupt_at_any_step_of_an_answer(index: int, monkeypatch: pytest.M
                 each.clear()
             in_a_callback = False
             waiter = concurrent.futures._base._AsCompletedWaiter()  # type: ignore[attr-defined]
+            of_two = concurrent.futures._base._AllCompletedWaiter(2, False)  # type: ignore[attr-defined]
             on_the_notifier(session, begin)
             until(lambda: ending[0].done())
             assert (ending[0].exception() is None) == (index == 0)
             on_the_notifier(session, lambda: None)  # it is through with the one before
-            assert waiter.finished_futures == ending
+            assert waiter.finished_futures == ending and waiter.event.is_set()
+            assert not (in_a_callback and of_two.event.is_set())  # it waits for another one still
             assert set(called) == set(ending)
             assert len(called) == 3 or (in_a_callback and len(called) == 2)
             assert hooked in ([], [KeyboardInterrupt])
