@@ -72,23 +72,27 @@ def convert(value: object, info: TensorInfo) -> _Array:
     return _cast(found, wanted, info)
 
 
-async def entries_of(feeds: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[Any]:
-    """Yield what ``map_async`` was given, with arrays of its own.
+def own_arrays(feeds: object, inputs: tuple[TensorInfo, ...]) -> dict[str, _Array]:
+    """Return the feeds as arrays that share no memory with what the caller brought.
 
-    A task starts later than it is made: by then the caller may have overwritten the entry.
+    Raises:
+        InvalidInputError: As ``align`` and ``convert``; a plain array's dtype is checked later.
     """
+    values = zip(inputs, align(feeds, inputs), strict=True)
+    return {
+        info.name: value.copy() if type(value) is np.ndarray else np.array(convert(value, info))
+        for info, value in values
+    }
+
+
+async def entries_of(feeds: Iterable[Any] | AsyncIterable[Any]) -> AsyncIterator[Any]:
+    """Yield what ``map_async`` was given, from either kind of iterable."""
     if isinstance(feeds, AsyncIterable):
         async for entry in feeds:
-            yield _snapshot(entry)
+            yield entry
     else:
         for entry in feeds:
-            yield _snapshot(entry)
-
-
-def _snapshot(feeds: object) -> Any:
-    if isinstance(feeds, Mapping):
-        return {name: _snapshot(value) for name, value in feeds.items()}
-    return feeds.copy() if isinstance(feeds, np.ndarray) else feeds
+            yield entry
 
 
 def refuse_outputs(names: object, outputs: tuple[TensorInfo, ...]) -> NoReturn:

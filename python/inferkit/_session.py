@@ -22,7 +22,7 @@ from ._options import (
     default_name,
     refuses_unknown_options,
 )
-from .errors import InferkitError, SessionClosedError
+from .errors import SessionClosedError
 
 if TYPE_CHECKING:
     from ._future import Future
@@ -157,9 +157,8 @@ class Session(_core.SessionCore):
 
         Reads ahead of the answers it has given by at most half of ``max_pending``, and waits for
         room where others have filled the session. Answers are handed out between two entries, so
-        one may wait for the next of them. Closing the iterator cancels what it has queued. Where
-        half of ``max_pending`` answers come near ``max_memory_bytes``, choose a smaller one:
-        what is read ahead is a number of requests, not of bytes.
+        one may wait for the next of them. Closing the iterator cancels what it has queued. What
+        is read ahead counts in requests, not in bytes: for large answers, lower ``max_pending``.
 
         Args:
             feeds: One entry per request, each as in ``run``. Read lazily.
@@ -174,21 +173,19 @@ class Session(_core.SessionCore):
             InferkitError: As ``run``, when the turn of the failed request comes.
         """
         pending: deque[Future] = deque()
+        window = max(1, self._max_pending // 2)
         send = partial(
             self.submit, outputs=outputs, timeout=timeout, priority=priority, when_full="wait"
         )
         try:
             for entry in feeds:
-                while pending and (len(pending) >= self._window or pending[0].done()):
-                    yield pending.popleft().result()
+                yield from _oldest(pending, window)
                 try:
                     pending.append(send(entry))
-                except InferkitError:  # refused before its turn: those before it come first
-                    while pending:
-                        yield pending.popleft().result()
+                except Exception:  # refused before its turn: those before it come first
+                    yield from _oldest(pending, 1)
                     raise
-            while pending:
-                yield pending.popleft().result()
+            yield from _oldest(pending, 1)
         finally:
             for future in pending:
                 future.cancel()
@@ -217,15 +214,22 @@ class Session(_core.SessionCore):
         """
         import asyncio
 
-        from ._inputs import entries_of
+        from ._inputs import entries_of, own_arrays
 
         pending: deque[asyncio.Task[_core.Result]] = deque()
+        window, inputs = max(1, self._max_pending // 2), self.inputs
         try:
             async for entry in entries_of(feeds):
-                while pending and (len(pending) >= self._window or pending[0].done()):
+                try:  # a task starts later than it is made: the caller may overwrite the entry
+                    arrays = own_arrays(entry, inputs)
+                except Exception:  # refused before its turn: those before it come first
+                    while pending:
+                        yield await pending.popleft()
+                    raise
+                while pending and (len(pending) >= window or pending[0].done()):
                     yield await pending.popleft()
                 call = self.run_async(
-                    entry, outputs=outputs, timeout=timeout, priority=priority, when_full="wait"
+                    arrays, outputs=outputs, timeout=timeout, priority=priority, when_full="wait"
                 )
                 pending.append(asyncio.create_task(call))
             while pending:
@@ -245,11 +249,6 @@ class Session(_core.SessionCore):
         import asyncio
 
         await asyncio.to_thread(self.close, drain, timeout)
-
-    @property
-    def _window(self) -> int:
-        """How many requests ``map`` keeps in flight."""
-        return max(1, self._max_pending // 2)
 
     def __enter__(self) -> Self:
         return self
@@ -291,3 +290,10 @@ class Session(_core.SessionCore):
             warnings.warn(f"unclosed {self!r}", ResourceWarning, stacklevel=2, source=self)
         finally:
             self.close(drain=False, timeout=RUNNING_MAY_TAKE)
+
+
+def _oldest(pending: "deque[Future]", room: int) -> Iterator[_core.Result]:
+    """Yield what is answered, and wait until fewer than ``room`` are left."""
+    while pending and (len(pending) >= room or pending[0].done()):
+        pending[0].result()  # who is interrupted here still finds it there to cancel
+        yield pending.popleft().result()

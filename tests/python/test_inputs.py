@@ -119,17 +119,43 @@ def test_feeds_may_change_after_the_call(echo: inferkit.Session) -> None:
     assert np.array_equal(future.result()["y"], X)
 
 
+class Holder:
+    """Hands out the same array whenever it is asked."""
+
+    def __init__(self, array: NDArray[Any]) -> None:
+        self.array = array
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return self.array
+
+
+# Makes an entry of an array that is overwritten for the next one.
+REUSED: list[Callable[[NDArray[Any]], Any]] = [
+    np.copy,
+    lambda x: x,
+    memoryview,
+    Holder,
+    lambda x: {"x": x},
+    lambda x: collections.UserDict(x=memoryview(x)),
+    lambda x: [memoryview(row) for row in x],
+    lambda x: (Holder(x[0]),),
+]
+
+
 @pytest.mark.parametrize("way", ["iterable", "async iterable"])
-@pytest.mark.parametrize("form", [np.copy, lambda x: {"x": x}, lambda x: x, np.ndarray.tolist])
+@pytest.mark.parametrize("form", [*REUSED, "list", "nested list", "list in a dict"])
 def test_entries_of_map_async_are_taken_as_they_were_given(
-    echo: inferkit.Session, way: str, form: Callable[[NDArray[Any]], Any]
+    echo: inferkit.Session, way: str, form: Any
 ) -> None:
     buffer = np.zeros((1, 3), np.float32)
+    row: list[float] = []
+    lists = {"list": (row,), "nested list": [row], "list in a dict": {"x": [row]}}
 
     def entries() -> Iterator[Any]:
         for i in range(5):
             buffer[...] = i
-            yield form(buffer)
+            row[:] = [i] * 3
+            yield lists[form] if isinstance(form, str) else form(buffer)
 
     async def async_entries() -> AsyncIterator[Any]:
         for entry in entries():

@@ -3,9 +3,11 @@
 import asyncio
 import inspect
 import itertools
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import inferkit
+import numpy as np
 import onnx_models
 import pytest
 
@@ -62,6 +64,50 @@ def test_map_reads_ahead_by_half_of_the_room(room: int, window: int) -> None:
         assert [asked.cancelled for asked in session.sent] == [False] * 20 + [True] * (window - 1)
 
 
+def test_map_cancels_all_it_has_sent_if_its_wait_is_interrupted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupted(self: Asked) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Asked, "result", interrupted)
+    with Told(max_pending=8) as session:
+        with pytest.raises(KeyboardInterrupt):
+            next(session.map(itertools.count()))
+        assert [asked.cancelled for asked in session.sent] == [True] * 4
+
+
+class Unreadable(Mapping[str, Any]):
+    """Feeds that break when their values are read, with an error of their own."""
+
+    def __getitem__(self, name: str) -> Any:
+        raise LookupError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(["x"])
+
+    def __len__(self) -> int:
+        return 1
+
+
+@pytest.mark.parametrize("wrong", [Unreadable(), "text", {"z": 1}, {"x": [[1, 2], [3]]}])
+def test_who_is_refused_is_told_after_those_before_it(wrong: Any) -> None:
+    row = np.ones((1, 3), np.float32)
+
+    async def main(session: inferkit.Session) -> None:
+        async for answer in session.map_async([row, row, wrong, row]):
+            found.append(answer)
+
+    found: list[Any] = []
+    with inferkit.Session(MODEL) as session:
+        with pytest.raises((LookupError, inferkit.InvalidInputError)):
+            asyncio.run(main(session))
+        assert len(found) == 2
+        with pytest.raises((LookupError, inferkit.InvalidInputError)):
+            found.extend(session.map([row, row, wrong, row]))
+        assert len(found) == 4
+
+
 def test_map_gives_what_is_there_before_it_reads_on() -> None:
     with Told(max_pending=16) as session:
         answers = session.map(iter([0, 1, 2, 3]))
@@ -94,13 +140,14 @@ class Waiting(inferkit.Session):
 
     async def run_async(self, feeds: Any, **options: Any) -> Any:
         assert options["when_full"] == "wait"
-        self.started.append(feeds)
+        number = int(feeds["x"])
+        self.started.append(number)
         try:
             await self.may_go.wait()
-            return feeds
+            return number
         finally:
             await asyncio.sleep(0)  # it takes a moment to take a request back
-            self.ended.append(feeds)
+            self.ended.append(number)
 
 
 async def turns(count: int = 50) -> None:
