@@ -106,6 +106,7 @@ inline constexpr int kOnnxTensor = 1;     // ONNXType
   X(130, AddSessionConfigEntry, Status*(SessionOptions*, const char* key, const char* value))      \
   X(176, RegisterAllocator, Status*(Env*, Allocator*))                                             \
   X(196, SessionOptionsSetCustomCreateThreadFn, Status*(SessionOptions*, StartThread*))            \
+  X(197, SessionOptionsSetCustomThreadCreationOptions, Status*(SessionOptions*, void*))            \
   X(198, SessionOptionsSetCustomJoinThreadFn, Status*(SessionOptions*, JoinThread*))               \
   X(204, SessionOptionsAppendExecutionProvider_CUDA_V2,                                            \
     Status*(SessionOptions*, const CudaOptions*))                                                  \

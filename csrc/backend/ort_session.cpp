@@ -26,7 +26,7 @@ std::filesystem::path native_path(const std::string& path) {
 }
 
 Handle<SessionOptions> session_options(const OrtLibrary& library, const OrtOptions& options,
-                                       std::uint32_t threads) {
+                                       std::uint32_t threads, PoolThreads& pool) {
   const Api& api = library.api();
   Handle<SessionOptions> made(api);
   const auto must = [&api](Status* status, const std::string& doing) {
@@ -40,7 +40,7 @@ Handle<SessionOptions> session_options(const OrtLibrary& library, const OrtOptio
   // The pool's threads inherit our signal mask, but set their floating-point mode themselves.
   must(api.AddSessionConfigEntry(made.get(), "session.set_denormal_as_zero", "1"),
        "flush denormals");
-  start_threads_ourselves(api, made.get());
+  pool.serve(api, made.get());
   if (computes_in_pool(library, options)) {
     must(api.AddSessionConfigEntry(made.get(), kEnvAllocators, "1"), "choose the memory");
   }
@@ -72,7 +72,8 @@ bool computes_in_pool(const OrtLibrary& library, const OrtOptions& options) {
 Handle<Session> build_session(const OrtLibrary& library, const OrtModel& model,
                               const OrtOptions& options, std::uint32_t threads) {
   const Api& api = library.api();
-  const Handle<SessionOptions> made = session_options(library, options, threads);
+  PoolThreads pool(threads - 1);  // whoever runs the model is one more
+  const Handle<SessionOptions> made = session_options(library, options, threads, pool);
   Handle<Session> session(api);
   if (!model.path.empty()) {
     check(api,

@@ -1,5 +1,6 @@
 #include "base/fork_gate.h"
 
+#include <algorithm>
 #include <atomic>
 #include <climits>
 #include <cstdint>
@@ -21,6 +22,16 @@ constexpr std::uint32_t kOneInside = 2;
 constinit std::atomic<std::uint32_t> state{0};
 
 constinit std::atomic<bool> refused{false};  // this process was forked in the midst
+
+constinit thread_local TimeNs patience_ends = kNever;  // of this thread's next fork
+
+void wait_until(TimeNs end) noexcept {
+  std::uint32_t seen = state.load(std::memory_order_acquire);  // pairs with ~Unforked()
+  while (seen >= kOneInside && steady_clock().now() < end) {
+    parker::wait(state, seen, end);
+    seen = state.load(std::memory_order_acquire);
+  }
+}
 
 void clear_forking() noexcept {
   state.fetch_and(~kForking, std::memory_order_release);  // pairs with Unforked()
@@ -48,19 +59,21 @@ Unforked::Unforked() {
 }
 
 Unforked::~Unforked() {
-  const std::uint32_t before = state.fetch_sub(kOneInside, std::memory_order_release);
-  if (before == (kOneInside | kForking)) parker::wake(state, INT_MAX);
+  state.fetch_sub(kOneInside, std::memory_order_release);
+  parker::wake(state, INT_MAX);  // a syscall is nothing beside a load
+}
+
+void await_unforked(DurationNs wait) noexcept {
+  patience_ends = steady_clock().now() + wait;
+  wait_until(patience_ends);
 }
 
 void close_fork_gate(DurationNs wait) noexcept {
   forks.lock();
-  const TimeNs until = steady_clock().now() + wait;
-  // acquire, here and below: pairs with ~Unforked()
-  std::uint32_t seen = state.fetch_or(kForking, std::memory_order_acquire) | kForking;
-  while (seen != kForking && steady_clock().now() < until) {
-    parker::wait(state, seen, until);
-    seen = state.load(std::memory_order_acquire);
-  }
+  const TimeNs end = std::min(steady_clock().now() + wait, patience_ends);
+  patience_ends = kNever;
+  state.fetch_or(kForking, std::memory_order_relaxed);
+  wait_until(end);
 }
 
 void open_fork_gate() noexcept {

@@ -7,8 +7,8 @@ namespace inferkit {
 
 // While one lives, whoever forks waits, so that a child finds free the locks that a library takes
 // meanwhile and shows nobody: ONNX Runtime has some that are the whole process's. Loads may take
-// long, and whoever forks from Python has the GIL: after kForkWait it goes on, and its child and
-// theirs, which might wait for such a lock for ever, are refused this for good.
+// long: after kForkWait it goes on, and its child and theirs, which might wait for such a lock for
+// ever, are refused this for good.
 // Threads: any, several at the same time; not nested, also not by a thread that waits for one.
 // Blocks: the constructor, for a fork. Throws: the constructor, Error(model_load) in such a child.
 class Unforked {
@@ -20,6 +20,10 @@ class Unforked {
 };
 
 inline constexpr DurationNs kForkWait = 10 * kSecond;
+
+// Before a fork of this thread, for who holds something then that loads wait for or others need:
+// until nobody is inside, but `wait` at most. The fork waits for what is left of that. Blocks: yes.
+void await_unforked(DurationNs wait) noexcept;
 
 // Around a fork: the first of the locks that are held over it (base/fork_mutex.h), for at most
 // `wait` before it goes on.

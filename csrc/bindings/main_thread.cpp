@@ -56,12 +56,12 @@ bool look_up() {
 bool raise_later() {
   if (PyErr_Occurred() == nullptr || PyErr_ExceptionMatches(PyExc_Exception) != 0) return false;
   Ref exception = take_raised();
-  if (!on_main_thread()) {  // no signal's handler runs here: another thread set it, and its kind
+  if (!on_main_thread()) {
+    // No signal's handler runs here: another thread has set it, as a class. Of what the code itself
+    // has raised the class is kept too, without its arguments: no more can be set.
     PyObject* kind = reinterpret_cast<PyObject*>(Py_TYPE(exception.get()));
-    return PyThreadState_SetAsyncExc(PyThread_get_thread_ident(), kind) == 1;
-  }
-  // Handlers run on the main thread only, and so do calls that are pending.
-  if (Py_AddPendingCall(raise_now, exception.get()) == 0) {
+    if (PyThreadState_SetAsyncExc(PyThread_get_thread_ident(), kind) == 1) return true;
+  } else if (Py_AddPendingCall(raise_now, exception.get()) == 0) {  // as handlers: main thread only
     static_cast<void>(exception.release());
     return true;
   }

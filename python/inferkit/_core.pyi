@@ -8,7 +8,7 @@ import inferkit
 import inferkit._future
 import numpy.typing
 import typing
-__all__: list[str] = ['PendingCall', 'Result', 'RunCoroutine', 'SessionCore', 'error_table', 'future_conditions', 'on_notifier_thread', 'open_session', 'option_ranges', 'runtime_info', 'stop_notifier']
+__all__: list[str] = ['PendingCall', 'Result', 'RunCoroutine', 'SessionCore', 'await_loads', 'error_table', 'future_conditions', 'on_notifier_thread', 'open_session', 'option_ranges', 'runtime_info', 'stop_notifier']
 class Result(dict[str, numpy.typing.NDArray[typing.Any]]):
     """
     The outputs of one call: a dict from output name to ndarray, in the model's order (or in that
@@ -249,6 +249,10 @@ class PendingCall:
         """
         Whether it is too late to take the request back, and the future has no answer yet.
         """
+def await_loads() -> None:
+    """
+    Wait, before a fork, until no other thread loads a library or a model, for 10 s at most. The fork itself does so too, but holds the GIL meanwhile.
+    """
 def error_table() -> list[tuple[str, str, str, str]]:
     """
     Every kind of error of the native core, in order: its code, the name of its class in

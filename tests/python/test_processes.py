@@ -495,6 +495,41 @@ def test_no_thread_left_is_an_error_of_that_call() -> None:
     assert rest == ["(1, 1)", "(1, 1) 2"]
 
 
+def test_small_stacks() -> None:
+    """128 KiB for every thread that is started without a size, and 64 KiB for the callers'."""
+    program = """
+        import asyncio, os, sys, threading
+        if len(sys.argv) == 1:
+            import resource
+            resource.setrlimit(resource.RLIMIT_STACK, (128 << 10, 128 << 10))
+            os.execv(sys.executable, [*sys.orig_argv, "again"])
+        import inferkit, numpy as np, onnx_models
+        threading.stack_size(64 << 10)
+        x, done = np.ones((3, 32), np.float32), []
+        def ask():
+            session.run(x)
+            future = session.submit(x)
+            future.add_done_callback(lambda answered: done.append(answered))
+            future.result()
+            async def main():
+                await asyncio.gather(*(session.run_async(x) for _ in range(20)))
+            asyncio.run(main())
+            try:
+                session.run(x[:, 1:])
+            except inferkit.InvalidInputError as error:
+                done.append(error)
+        with inferkit.Session(onnx_models.mlp_a(), threads=4) as session:
+            callers = [threading.Thread(target=ask) for _ in range(4)]
+            for caller in callers:
+                caller.start()
+            for caller in callers:
+                caller.join()
+            print(session.stats().answered)
+        print(len(done))
+    """
+    assert run_program(program) == (0, "88\n8\n", "")
+
+
 def test_no_home_no_path_and_nowhere_to_write() -> None:
     program = """
         import os

@@ -68,6 +68,25 @@ TEST_CASE("fork_gate: who comes while a process forks waits until it has") {
   CHECK(entered);
 }
 
+TEST_CASE("fork_gate: a fork waits for what its thread has not waited yet") {
+  std::optional<Unforked> loading;
+  loading.emplace();
+  const TimeNs begun = steady_clock().now();
+  await_unforked(10 * kMillisecond);
+  CHECK(steady_clock().now() >= begun + 10 * kMillisecond);
+  close_fork_gate(kForkWait);
+  open_fork_gate();
+  CHECK(steady_clock().now() < begun + kForkWait);
+  close_fork_gate(kMillisecond);  // another fork, of which nobody knew
+  CHECK(steady_clock().now() >= begun + 11 * kMillisecond);
+  open_fork_gate();
+  loading.reset();
+  await_unforked(kForkWait);
+  close_fork_gate(kForkWait);
+  CHECK(steady_clock().now() < begun + kForkWait);
+  open_fork_gate();
+}
+
 TEST_CASE(
     "fork_gate: a child of a load that was too long to wait for is told so, and its children") {
   const auto refused = [] {

@@ -1,0 +1,113 @@
+"""What a system in want, or a fork, does to the opening of a session."""
+
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+import inferkit
+import pytest
+from ort_wheels import NEWEST, OLDEST, library_of
+from preload import preload
+from programs import run_program
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, replaces C functions")
+
+# allow_threads(n): the n + 1st from then on is refused, and those after it; below 0: none is.
+NO_MORE_THREADS = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
+
+static int left = -1;
+
+void allow_threads(int count) { left = count; }
+
+int pthread_create(pthread_t* thread, const pthread_attr_t* how, void* (*work)(void*), void* of) {
+  static int (*real)(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
+  if (!real) *(void**)&real = dlsym(RTLD_NEXT, "pthread_create");
+  if (left == 0) return EAGAIN;
+  if (left > 0) --left;
+  return real(thread, how, work, of);
+}
+"""
+
+
+@pytest.mark.parametrize(("requirement", "age"), [(OLDEST, "oldest"), (NEWEST, "newest")])
+def test_each_thread_that_is_refused_is_an_error_of_the_opening(
+    requirement: str,
+    age: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    pytestconfig: pytest.Config,
+) -> None:
+    """ONNX Runtime alone waits for ever where its pools get their first thread and no second."""
+    assert pytestconfig.cache is not None
+    library = library_of(requirement, pytestconfig.cache.mkdir(f"onnxruntime-{age}"))
+    monkeypatch.setenv("INFERKIT_ORT_LIBRARY", str(library))
+    preload(NO_MORE_THREADS, tmp_path, monkeypatch)
+    program = """
+        import ctypes, errno, os
+        import inferkit, onnx_models
+        model, allow = onnx_models.identity(), ctypes.CDLL(None).allow_threads
+        inferkit.Session(model).close()
+        before = len(os.listdir("/proc/self/task"))
+        for count in range(100):
+            allow(count)
+            try:
+                inferkit.Session(model, threads=4, instances=2).close()
+                break
+            except inferkit.SystemLimitError as refusal:
+                assert refusal.errno == errno.EAGAIN, refusal
+                assert "the system refused a thread" in str(refusal)
+            finally:
+                allow(-1)
+            assert len(os.listdir("/proc/self/task")) == before
+        print(count > 3)
+    """
+    assert run_program(program) == (0, "True\n", "")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_python_goes_on_while_a_fork_waits_for_a_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tmp_path / "slow.onnx"
+    os.mkfifo(model)  # who reads it waits until it is closed by who writes it
+    monkeypatch.setattr("os.path.isfile", lambda path: True)
+    refused: list[BaseException] = []
+    ended = threading.Event()
+
+    def load() -> None:
+        with pytest.raises(inferkit.ModelLoadError) as caught:
+            inferkit.Session(model)
+        refused.append(caught.value)
+
+    def end_the_load(descriptor: int) -> None:
+        for _ in range(100):
+            time.sleep(0.001)
+        ended.set()
+        os.close(descriptor)
+
+    loader = threading.Thread(target=load)
+    loader.start()
+    ender = threading.Thread(target=end_the_load, args=[until_it_is_read(model)])
+    ender.start()
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if ended.is_set() else 1)
+    loader.join()
+    ender.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert len(refused) == 1
+
+
+def until_it_is_read(fifo: Path) -> int:
+    """Wait until somebody opens it for reading; a descriptor to write to it."""
+    while True:
+        try:
+            return os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            time.sleep(0.001)
