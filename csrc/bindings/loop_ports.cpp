@@ -53,10 +53,10 @@ class LoopPorts::SessionEnd {
   const std::shared_ptr<LoopPorts> ports;
 };
 
-void LoopPorts::prepare(SessionObject* session) {
+void LoopPorts::prepare(SessionObject* session, Engine& engine) {
   const auto ports = std::make_shared<LoopPorts>();
   ports->session_ = session;
-  session->engine->set_room_hook([ports] { ports->wake_lines(); });
+  engine.set_room_hook([ports] { ports->wake_lines(); });
   session->deliveries = std::make_shared<SessionEnd>(ports);
 }
 

@@ -18,8 +18,8 @@ namespace inferkit {
 // and no loop is attached. Does not own the session.
 class LoopPorts : public std::enable_shared_from_this<LoopPorts> {
  public:
-  // Of a session whose engine was just opened; before its first request.
-  static void prepare(SessionObject* session);
+  // Of a session that is about to get this engine. Throws: std::bad_alloc.
+  static void prepare(SessionObject* session, Engine& engine);
   [[nodiscard]] static LoopPorts& of(SessionObject* session) noexcept;
 
   LoopPorts() = default;

@@ -72,9 +72,9 @@ void install(const py::object& self, std::shared_ptr<Engine> engine, const py::s
   facts->device = Ref::borrow(device.ptr());
   facts->wait_when_full = wait_when_full;
   SessionObject* session = unopened(self);  // again: the GIL was away
+  LoopPorts::prepare(session, *engine);
   session->facts = facts.release();
-  session->engine = std::move(engine);
-  LoopPorts::prepare(session);
+  session->engine = std::move(engine);  // last: from here on it is open
 }
 
 // The names are those of inferkit.Session; 0 stands for "auto". `path` or `content` is empty.

@@ -1,0 +1,150 @@
+"""Each allocation of C++'s that a call makes on its own thread, refused: a typed error or none.
+
+Requests that wait, batches and runs are in ``tests/cpp/engine/engine_no_memory_test.cpp``, Python's
+own memory in ``test_arguments.py``.
+"""
+
+import sys
+from pathlib import Path
+
+import pytest
+from preload import preload
+from programs import run_program
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="replaces C++'s operator new")
+
+# refuse(n, all): on this thread, the n + 1st allocation of the core from now on, or all from that
+# one on. relent(): not any more; whether one was refused. ONNX Runtime's are left alone: it ends
+# the process at some of them.
+HEAP = r"""
+#include <dlfcn.h>
+#include <execinfo.h>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+namespace {
+
+thread_local long left = -1;
+thread_local bool all = false;
+thread_local bool refused = false;
+
+bool asked_by_core() {
+  void* frames[8];
+  const int count = backtrace(frames, 8);
+  for (int i = 0; i < count; ++i) {
+    Dl_info place;
+    if (dladdr(frames[i], &place) == 0) return false;
+    const char* name = place.dli_fname;
+    if (std::strstr(name, "preloaded.so") || std::strstr(name, "libstdc++")) continue;
+    return std::strstr(name, "/_core.") != nullptr;
+  }
+  return false;
+}
+
+bool refuses() {
+  if (left < 0 || !asked_by_core()) return false;
+  if (left > 0) {
+    --left;
+    return false;
+  }
+  refused = true;
+  if (!all) left = -1;
+  return true;
+}
+
+}  // namespace
+
+extern "C" void refuse(long after, bool all_others) {
+  left = after;
+  all = all_others;
+  refused = false;
+}
+
+extern "C" bool relent() {
+  left = -1;
+  return refused;
+}
+
+void* operator new(std::size_t bytes) {
+  void* data = refuses() ? nullptr : std::malloc(bytes);
+  if (data == nullptr && bytes != 0) throw std::bad_alloc();
+  return data;
+}
+
+void* operator new(std::size_t bytes, std::align_val_t alignment) {
+  void* data = nullptr;
+  if (refuses() || posix_memalign(&data, static_cast<std::size_t>(alignment), bytes) != 0) {
+    throw std::bad_alloc();
+  }
+  return data;
+}
+
+void operator delete(void* data) noexcept { std::free(data); }
+void operator delete(void* data, std::size_t) noexcept { std::free(data); }
+void operator delete(void* data, std::align_val_t) noexcept { std::free(data); }
+void operator delete(void* data, std::size_t, std::align_val_t) noexcept { std::free(data); }
+"""
+
+CALLS = {
+    "run": "session.run(x)",
+    "convert": 'session.run({"x": x.tolist()}, outputs=["y"])',
+    "split": "session.run(np.ones((2000, 32), np.float32))",
+    "refuse": "session.run(x[:, 1:])",
+    "submit": "session.submit(x).result()",
+    "cancel": "cancel()",
+    "map": "list(session.map([x] * 5))",
+    "run_async": "loop.run_until_complete(several())",
+    "new loop": "asyncio.run(several())",
+    "stats": "session.stats()",
+    "explain": "session.explain()",
+    "runtime_info": "inferkit._core.runtime_info(library)",
+    "open": "others.append(inferkit.Session(model))",
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_an_allocation_that_is_refused_is_an_error_of_that_call(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    preload(HEAP, tmp_path, monkeypatch, "c++")
+    program = f"""
+        import asyncio, ctypes, itertools
+        import inferkit, numpy as np, onnx_models
+        from inferkit._runtime import find_runtime
+        preloaded, library = ctypes.CDLL(None), str(find_runtime())
+        preloaded.refuse.argtypes = [ctypes.c_long, ctypes.c_bool]
+        preloaded.relent.restype = ctypes.c_bool
+        model, x = onnx_models.mlp_a(), np.ones((3, 32), np.float32)
+        refused, others = 0, []
+        async def several():
+            return await asyncio.gather(*(session.run_async(x) for _ in range(3)))
+        def cancel():
+            future = session.submit(x)
+            future.add_done_callback(lambda ended: None)
+            future.cancel()
+        with inferkit.Session(model) as another:
+            expected = another.run(x)["y"].tobytes()
+        with inferkit.Session(model) as session, asyncio.Runner() as runner:
+            loop = runner.get_loop()
+            for every_other in (False, True):
+                for count in itertools.count():
+                    preloaded.refuse(count, every_other)
+                    try:
+                        {CALLS[call]}
+                    except (MemoryError, inferkit.InferkitError) as error:
+                        error.__traceback__ = None
+                    finally:
+                        hit = preloaded.relent()
+                        while others:
+                            others.pop().close()
+                    assert session.run(x)["y"].tobytes() == expected
+                    if not hit:
+                        break
+                    refused += 1
+            stats = session.stats()
+            ended = stats.answered + stats.failed + stats.cancelled + stats.expired + stats.closed
+            assert stats.accepted == ended + stats.in_flight
+        print(refused > 0)
+    """
+    assert run_program(program) == (0, "True\n", "")
