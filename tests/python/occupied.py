@@ -47,7 +47,8 @@ class Held:
     def __enter__(self) -> Self:
         for _ in range(8):  # the callbacks that add more may be late on a busy machine
             self._add()
-        until(self._futures[0].running)
+        first = self._futures[0]
+        until(lambda: first.running() or first.done())  # over already, the others follow
         return self
 
     def _add(self, _: object = None) -> None:
