@@ -4,7 +4,7 @@ DIR holds a build: ``pip install --no-deps --target DIR <wheel>``. It must come 
 inferkit, an editable install included.
 
 Every process has its own luck: where its memory lies, what its warm-up measured. So every epoch
-starts one process per build, and one for each greedy worker; they take turns for some short
+starts one process per build, and one for each peer; they take turns for some short
 windows, only one of them busy at a time. An epoch's ratio is that of the geometric means of its
 windows.
 """
@@ -22,15 +22,20 @@ from statistics import mean, stdev
 from typing import Any
 
 from benchmarks import callers, machine, models
+from benchmarks.peers.direct import Direct
+from benchmarks.peers.greedy_threads import GreedyThreads
 from benchmarks.peers.greedy_worker import GreedyWorker
 from benchmarks.peers.greedy_worker_gathered import GreedyWorkerGathered
 from benchmarks.peers.peer import Peer, Row
 from benchmarks.record import Record
 from benchmarks.window import Window, settle
 
-GREEDY: dict[str, Callable[[str, int], Peer]] = {
-    "greedy worker": GreedyWorker,
-    "greedy worker (gathered)": GreedyWorkerGathered,
+PEERS: dict[str, dict[str, Callable[[str, int], Peer]]] = {
+    "asyncio": {
+        "greedy worker": GreedyWorker,
+        "greedy worker (gathered)": GreedyWorkerGathered,
+    },
+    "threads": {"onnxruntime": Direct, "greedy threads": GreedyThreads},
 }
 READY = "ready"
 Drive = Callable[[Peer, Sequence[Row], int, float], Window]
@@ -48,7 +53,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9, help="windows per epoch and process")
     parser.add_argument("--window", type=float, default=0.15, help="seconds each")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
-    parser.add_argument("--serve", choices=(*GREEDY, "inferkit"), help=argparse.SUPPRESS)
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.serve:
         _serve(arguments)
@@ -59,10 +64,9 @@ def main() -> None:
 
 
 def _are_distinct(builds: list[str]) -> bool:
-    names = {*GREEDY, *(build.partition("=")[0] for build in builds)}
-    return len(GREEDY) + len(builds) == len(names) > len(GREEDY) and all(
-        "=" in build for build in builds
-    )
+    names = [build.partition("=")[0] for build in builds]
+    taken = {peer for peers in PEERS.values() for peer in peers}
+    return 0 < len(names) == len(set(names) - taken) and all("=" in build for build in builds)
 
 
 def _serve(arguments: argparse.Namespace) -> None:
@@ -79,8 +83,8 @@ def _serve(arguments: argparse.Namespace) -> None:
 
 
 def _peer(name: str, path: str, kind: str) -> Peer:
-    if name in GREEDY:
-        return GREEDY[name](path, machine.cores())
+    if name in PEERS[kind]:
+        return PEERS[kind][name](path, 1 if name == "onnxruntime" else machine.cores())
     import inferkit
 
     from benchmarks.peers.ours import OursAsyncio, OursThreads  # of the build under test
@@ -123,7 +127,7 @@ class _Process:
 
 def _compare(arguments: argparse.Namespace) -> Record:
     builds: dict[str, str | None] = dict(build.split("=", 1) for build in arguments.builds)
-    builds |= dict.fromkeys(GREEDY)
+    builds |= dict.fromkeys(PEERS[arguments.kind])
     setting = {"model": arguments.model, "callers": arguments.callers, "kind": arguments.kind}
     hashes = {name: _hash_of(folder) for name, folder in builds.items() if folder}
     record = Record(

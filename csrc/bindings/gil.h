@@ -6,8 +6,8 @@
 //    includes the release of the last reference to an engine: it joins threads.
 // 3. Nobody holds a native lock while attached to Python: Python code may run at any allocation.
 //    Lock-free calls into the engine (admit of small inputs, submit, cancel, release) keep the GIL,
-//    and so do the runs of an event loop, which are expected to take 100 us at most
-//    (docs/adr/0007).
+//    and so do the runs of an event loop that are expected to take 100 us at most (docs/adr/0007),
+//    and a blocking caller's of 10 us at most, for a while (gil_turn.h, docs/adr/0014).
 // 4. Behind ReleaseGil no Python object is touched; what is needed afterwards is held by a counted
 //    reference that was taken before.
 // 5. A thread that asks for the GIL while the interpreter is going down never gets it. CPython 3.13

@@ -38,7 +38,8 @@ void LoopPort::send_off(RunCoroutine* coroutine, EngineRequest* request, bool at
   Py_INCREF(object_of(coroutine));
   ++outstanding_;
   const std::uint32_t rows = std::max(request->rows, 1U);
-  const bool dear = !engine.runs_inline(unflushed_rows_ + rows);
+  const DurationNs budget = engine.options().inline_budget_ns;
+  const bool dear = !engine.runs_within(budget, unflushed_rows_ + rows);
   if (dear && !resuming_) return engine.submit(request);
   engine.enqueue(request);
   ++unflushed_;

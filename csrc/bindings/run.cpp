@@ -1,10 +1,13 @@
 #include "bindings/run.h"
 
+#include <algorithm>
+#include <cstdint>
+
 #include "bindings/admission.h"
 #include "bindings/call_args.h"
 #include "bindings/errors.h"
 #include "bindings/feeds.h"
-#include "bindings/gil.h"
+#include "bindings/gil_turn.h"
 #include "bindings/main_thread.h"
 #include "bindings/results.h"
 #include "bindings/session.h"
@@ -12,16 +15,56 @@
 namespace inferkit {
 namespace {
 
+// How many runs of a row in succession must take long before they are no longer taken for short.
+constexpr std::uint8_t kDoubtful = 3;
+
+// Whether the run is expected to take no longer than to hand the GIL over. What the engine measures
+// on a thread without the GIL may be too long, where whoever has got the GIL has got its core as
+// well. So the runs with the GIL decide where they are made.
+bool is_short(SessionObject* session, const EngineRequest& request) {
+  const bool expected = session->engine->runs_within(kShortRun, request.rows);
+  if (request.rows > 1) return expected;
+  if (expected) session->doubt = 0;
+  return session->doubt < kDoubtful;
+}
+
+void learn_from_kept_run(SessionObject* session, const EngineRequest& request) {
+  if (request.rows > 1 || !request.result) return;
+  const bool was_long = request.result->finished - request.result->started > 10 * kShortRun;
+  session->doubt = was_long ? std::min<std::uint8_t>(session->doubt + 1, kDoubtful) : 0;
+}
+
+// Whether it is answered by the time that a signal's handler may want to run.
+bool is_answered_soon(SessionObject* session, EngineRequest* request) {
+  Engine& engine = *session->engine;
+  const auto await = [&] {
+    // A lone caller has its answer now, and reads no clock.
+    if (is_terminal(request->state())) return true;
+    return engine.await(request, slice_end(engine.clock(), kNever));
+  };
+  if (!is_short(session, *request)) {
+    const ReleaseGil released;
+    engine.start(request);
+    return await();
+  }
+  if (!may_keep_gil(request->arrival)) {
+    const EndOfTurn released(engine.clock());
+    engine.start(request);
+    return await();
+  }
+  engine.start(request);
+  if (is_terminal(request->state())) {
+    learn_from_kept_run(session, *request);
+    return true;
+  }
+  const EndOfTurn released(engine.clock());  // another one's run comes first
+  return await();
+}
+
 // False with an exception set, and then the request is no longer ours.
 bool wait_for_answer(SessionObject* session, EngineRequest* request) {
   Engine& engine = *session->engine;
-  {
-    const ReleaseGil released;
-    engine.start(request);
-    // A lone caller has its answer now, and reads no clock.
-    if (is_terminal(request->state())) return true;
-    if (engine.await(request, slice_end(engine.clock(), kNever))) return true;
-  }
+  if (is_answered_soon(session, request)) return true;
   while (look_up()) {
     if (is_terminal(request->state())) return true;
     if (engine.forked()) {  // by a signal's handler: the answer will come, but to the parent only

@@ -187,9 +187,9 @@ void Engine::submit(EngineRequest* request) noexcept {
 }
 void Engine::enqueue(EngineRequest* request) noexcept { core_->scheduler.push(request); }
 
-bool Engine::runs_inline(std::uint32_t rows) const noexcept {
+bool Engine::runs_within(DurationNs time, std::uint32_t rows) const noexcept {
   const DurationNs predicted = core_->scheduler.predicted(rows);
-  return predicted > 0 && predicted <= core_->options.inline_budget_ns;
+  return predicted > 0 && predicted <= time;
 }
 
 DurationNs Engine::flush(EngineSink* sink, DurationNs budget) noexcept {

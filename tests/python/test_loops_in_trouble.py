@@ -170,5 +170,5 @@ told, parent = os.memfd_create("told"), os.getpid()
 asyncio.run(main())
 print("all answered")
 """
-    status, printed, _ = run_program(program)
-    assert (status, printed) == (0, "all answered\n")
+    status, printed, complaints = run_program(program)
+    assert (status, printed) == (0, "all answered\n"), complaints

@@ -1,12 +1,14 @@
-"""Each allocation of C++'s that a call makes on its own thread, refused: a typed error or none.
+"""The C++ heap: nobody asks it for anything once a session is warm, and it may refuse anything.
 
-Requests that wait, batches and runs are in ``tests/cpp/engine/engine_no_memory_test.cpp``, Python's
-own memory in ``test_arguments.py``.
+What is refused on the thread of a call is an error of that call. Requests that wait, batches and
+runs are in ``tests/cpp/engine/engine_no_memory_test.cpp``, Python's memory in ``test_arguments.py``.
 """
 
+import os
 import sys
 from pathlib import Path
 
+import inferkit
 import pytest
 from preload import preload
 from programs import run_program
@@ -15,16 +17,19 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="replaces C++'s 
 
 # refuse(n, all): on this thread, the n + 1st allocation of the core from now on, or all from that
 # one on. relent(): not any more; whether one was refused. ONNX Runtime's are left alone: it ends
-# the process at some of them.
+# the process at some of them. count(), counted(): the core's allocations on all threads.
 HEAP = r"""
 #include <dlfcn.h>
 #include <execinfo.h>
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <new>
 
 namespace {
 
+std::atomic<bool> counting{false};
+std::atomic<long> count_of_core{0};
 thread_local long left = -1;
 thread_local bool all = false;
 thread_local bool refused = false;
@@ -43,7 +48,9 @@ bool asked_by_core() {
 }
 
 bool refuses() {
-  if (left < 0 || !asked_by_core()) return false;
+  if ((left < 0 && !counting) || !asked_by_core()) return false;
+  ++count_of_core;
+  if (left < 0) return false;
   if (left > 0) {
     --left;
     return false;
@@ -60,6 +67,9 @@ extern "C" void refuse(long after, bool all_others) {
   all = all_others;
   refused = false;
 }
+
+extern "C" void count() { counting = true; }
+extern "C" long counted() { return count_of_core; }
 
 extern "C" bool relent() {
   left = -1;
@@ -93,7 +103,6 @@ CALLS = {
     "refuse": "session.run(x[:, 1:])",
     "submit": "session.submit(x).result()",
     "cancel": "cancel()",
-    "map": "list(session.map([x] * 5))",
     "run_async": "loop.run_until_complete(several())",
     "new loop": "asyncio.run(several())",
     "stats": "session.stats()",
@@ -148,3 +157,49 @@ def test_an_allocation_that_is_refused_is_an_error_of_that_call(
         print(refused > 0)
     """
     assert run_program(program) == (0, "True\n", "")
+
+
+WARM = {
+    "run": "session.run(x)",
+    "run of several rows": "session.run(several_rows)",
+    "submit": "session.submit(x).result()",
+    "run_async": "loop.run_until_complete(several())",
+}
+REQUESTS = 1_000_000 if os.environ.get("INFERKIT_FULL_STRESS") == "1" else 3_000
+
+
+@pytest.mark.parametrize("call", WARM)
+@pytest.mark.parametrize("model", ["mlp_a", "mlp_b"])
+@pytest.mark.timeout(3600)
+def test_a_warm_session_asks_the_heap_for_nothing(
+    model: str, call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """mlp_a runs on the threads of the callers, mlp_b on the session's too.
+
+    One instance: another one might make its first run, and room for what it needs, at any time.
+    """
+    if b"engine.closing" in Path(inferkit._core.__file__).read_bytes():
+        pytest.skip("failpoints are compiled in, and made where they are first met")
+    preload(HEAP, tmp_path, monkeypatch, "c++")
+    program = f"""
+        import asyncio, ctypes
+        import inferkit, numpy as np, onnx_models
+        preloaded = ctypes.CDLL(None)
+        preloaded.counted.restype = ctypes.c_long
+        async def several():
+            await asyncio.gather(*(session.run_async(x) for _ in range(10)))
+        with (
+            inferkit.Session(onnx_models.{model}(), instances=1) as session,
+            asyncio.Runner(debug=False) as runner,
+        ):
+            loop = runner.get_loop()
+            width = session.inputs[0].shape[1]
+            x, several_rows = np.ones((1, width), np.float32), np.ones((20, width), np.float32)
+            for _ in range(300):
+                {WARM[call]}
+            preloaded.count()
+            for _ in range({REQUESTS}):
+                {WARM[call]}
+            print(preloaded.counted())
+    """
+    assert run_program(program, timeout=3600) == (0, "0\n", "")

@@ -159,8 +159,8 @@ TEST_CASE("engine: a loop's flush runs what is cheap on the loop's thread, witho
   Rig rig(options, clock);  // no time passes in a run: cheap
   std::vector<std::thread::id> ran_on;
   rig.backend().on_run([&](const SeenRun&) { ran_on.push_back(std::this_thread::get_id()); });
-  CHECK(rig.engine().runs_inline(1));
-  CHECK(rig.engine().runs_inline(0));
+  CHECK(rig.engine().runs_within(100 * kMicrosecond, 1));
+  CHECK(rig.engine().runs_within(100 * kMicrosecond, 0));
   for (int round = 0; round < 100 && rig.stats().inline_runs == 0; ++round) {
     Call call;
     call.sink = &rig.box;
@@ -180,7 +180,7 @@ TEST_CASE("engine: a flush without a budget, or of an unmeasured model, leaves i
     EngineOptions options = bare_options();
     options.warmup = measured;
     Rig rig(options);
-    if (!measured) CHECK_FALSE(rig.engine().runs_inline(1));
+    if (!measured) CHECK_FALSE(rig.engine().runs_within(100 * kMicrosecond, 1));
     Call call;
     call.sink = &rig.box;
     rig.engine().enqueue(rig.admit({1}, call));

@@ -1,0 +1,44 @@
+// How threads that make one short call after the other take turns with the GIL.
+#pragma once
+
+#include "base/clock.h"
+#include "bindings/gil.h"
+
+namespace inferkit {
+
+// A run that is expected to take no longer is made with the GIL kept, for a while: to hand that
+// over takes longer, and all who wait for it would be woken in vain (docs/adr/0014).
+inline constexpr DurationNs kShortRun = 10 * kMicrosecond;
+
+// Whether a turn goes on, in which the GIL is kept for short runs: for 100 us after an EndOfTurn,
+// so never where calls come more rarely.
+[[nodiscard]] bool may_keep_gil(TimeNs now) noexcept;
+
+// As ReleaseGil, for a short run. A turn begins afterwards, when those have had theirs who came
+// before: only one asks for the GIL, the others stand in line. Where that one waits long for it,
+// because other Python code computes, all ask at once for a while.
+// Blocks: for the place in the line, the GIL, and where others have a claim to it some 100 us.
+class EndOfTurn {
+ public:
+  explicit EndOfTurn(const Clock& clock) noexcept : begin_{clock} {}
+  ~EndOfTurn() noexcept(false);
+  EndOfTurn(const EndOfTurn&) = delete;
+  EndOfTurn& operator=(const EndOfTurn&) = delete;
+
+ private:
+  struct Begin {
+    explicit Begin(const Clock& steady) : clock(steady) {}
+    ~Begin();
+    Begin(const Begin&) = delete;
+    Begin& operator=(const Begin&) = delete;
+
+    const Clock& clock;
+    bool first_in_line = false;
+    TimeNs asked = 0;  // for the GIL
+  };
+
+  Begin begin_;  // before the next: destroyed when the GIL is there again
+  ReleaseGil released_;
+};
+
+}  // namespace inferkit

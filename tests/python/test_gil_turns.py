@@ -1,0 +1,144 @@
+"""Threads that make nothing but short calls: they keep the GIL for a while, and then let others go.
+
+Python itself would take it from none of them in most tests: its switch interval is an hour.
+"""
+
+import operator
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import inferkit
+import numpy as np
+import onnx_models
+import pytest
+from occupied import until
+
+ROW = np.ones((1, 3), np.float32)
+A_MILLION = 1_000_000  # calls: some seconds
+
+
+@pytest.fixture
+def no_switches() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(3600)
+    yield
+    sys.setswitchinterval(before)
+
+
+def call_until(done: Callable[[], object], call: Callable[[], object]) -> int:
+    """Calls of this thread until it is done, or too many: how many."""
+    for count in range(A_MILLION):
+        if done():
+            return count
+        call()
+    return A_MILLION
+
+
+@pytest.mark.usefixtures("no_switches")
+def test_who_makes_short_calls_only_lets_others_go_on() -> None:
+    with inferkit.Session(onnx_models.identity()) as session:
+        for _ in range(20):
+            told: list[bool] = []
+            gate = threading.Lock()
+            gate.acquire()
+            other = threading.Thread(target=lambda: told.append(gate.acquire()))  # noqa: B023
+            other.start()
+            gate.release()
+            assert call_until(lambda: told, lambda: session.run(ROW)) < A_MILLION  # noqa: B023
+            other.join()
+
+
+@pytest.mark.usefixtures("no_switches")
+def test_each_of_many_threads_gets_its_turn() -> None:
+    counts = [0] * 8
+
+    def ask(own: int) -> None:
+        call_until(lambda: min(counts) >= 200, lambda: call(own))
+
+    def call(own: int) -> None:
+        session.run(ROW)
+        counts[own] += 1
+
+    with inferkit.Session(onnx_models.identity()) as session:
+        threads = [threading.Thread(target=ask, args=[own]) for own in range(len(counts))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert min(counts) >= 200
+        assert max(counts) < A_MILLION
+        assert session.stats().answered == sum(counts)
+
+
+@contextmanager
+def eight_callers(session: inferkit.Session) -> Iterator[list[int]]:
+    """Threads that make calls until the end of the block, and how many each has made."""
+    over = False
+    counts = [0] * 8
+
+    def ask(own: int) -> None:
+        while not over:
+            session.run(ROW)
+            counts[own] += 1
+
+    threads = [threading.Thread(target=ask, args=[own]) for own in range(len(counts))]
+    for thread in threads:
+        thread.start()
+    try:
+        yield counts
+    finally:
+        over = True
+        for thread in threads:
+            thread.join()
+
+
+def test_turns_go_on_beside_python_code_that_computes() -> None:
+    """Who waits long for the GIL sends those behind it for it too; the line forms again later."""
+    over = False
+
+    def compute() -> None:
+        while not over:
+            pass
+
+    computing = threading.Thread(target=compute)
+    with inferkit.Session(onnx_models.identity()) as session:
+        with eight_callers(session) as counts:
+            computing.start()
+            try:
+                until(lambda: min(counts) > 100)
+                before = counts[:]
+                until(lambda: min(map(operator.sub, counts, before)) > 100)
+            finally:
+                over = True
+                computing.join()
+        with eight_callers(session) as counts:
+            until(lambda: min(counts) > 1000)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_child_of_fork_waits_for_no_thread_of_its_parent() -> None:
+    """Those that stand in line for the GIL as it is made are not there to call the next."""
+    with inferkit.Session(onnx_models.identity()) as session, eight_callers(session) as counts:
+        until(lambda: min(counts) > 100)
+        assert {status_of_a_child() for _ in range(20)} == {0}
+
+
+def status_of_a_child() -> int:
+    child = os.fork()
+    if child == 0:
+        signal.alarm(60)
+        status = 1
+        try:
+            with inferkit.Session(onnx_models.identity(), warmup=False) as session:
+                with eight_callers(session) as counts:
+                    until(lambda: min(counts) > 100)
+                stats = session.stats()
+                status = 0 if stats.answered == stats.accepted == sum(counts) else 2
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
