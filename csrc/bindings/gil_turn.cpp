@@ -3,10 +3,8 @@
 #include <pthread.h>
 
 #include <atomic>
-#include <chrono>
 #include <cstdint>
 #include <mutex>
-#include <thread>
 
 #include "base/fork_mutex.h"
 #include "base/parker.h"
@@ -19,15 +17,16 @@ constexpr DurationNs kTurn = 100 * kMicrosecond;
 // (sys.getswitchinterval); in a line all would wait for it, one after the other.
 constexpr DurationNs kTooLong = 4 * kMillisecond;
 constexpr DurationNs kNoLine = 100 * kMillisecond;
-// Such code has a claim to as much again. It would never come to it: a turn's end wakes it, which
-// takes some time, and the GIL is gone.
+// Without a line, who is woken by the end of a turn finds the GIL gone: whose turn it was is awake.
+// So that one stays away for a moment; a caller that is alone when other code has a claim to it.
+constexpr DurationNs kWaking = 100 * kMicrosecond;
 constexpr DurationNs kShare = 5 * kMillisecond;
-constexpr std::chrono::microseconds kWaking{100};
 
 // Relaxed: whoever reads an old value keeps the GIL, or stands in line, once too often.
 constinit std::atomic<TimeNs> turn_ends{0};
 constinit std::atomic<TimeNs> no_line_until{0};
 constinit std::atomic<TimeNs> others_due{0};
+constinit std::atomic<std::uint32_t> at_their_end{0};  // threads, of a turn
 
 // Threads without the GIL, which only the first of them asks for.
 // Threads: any. Blocks: enter(), until those before have left. Nobody asks for the GIL, or runs
@@ -97,25 +96,31 @@ class Line {
 
 Line& line = *new Line;  // never destroyed: threads wait until the very end
 
-[[maybe_unused]] const int watching = pthread_atfork(nullptr, nullptr, [] { line.forget(); });
+[[maybe_unused]] const int watching = pthread_atfork(nullptr, nullptr, [] {
+  line.forget();
+  at_their_end.store(0, std::memory_order_relaxed);
+});
 
 }  // namespace
 
 bool may_keep_gil(TimeNs now) noexcept { return now < turn_ends.load(std::memory_order_relaxed); }
 
 EndOfTurn::~EndOfTurn() noexcept(false) {
+  const bool alone = at_their_end.fetch_add(1, std::memory_order_relaxed) == 0;
   // As the interpreter goes down, who is the first may stay it for ever.
   if (unwinding_expected.load(std::memory_order_relaxed)) return;
   begin_.asked = begin_.clock.now();
   if (begin_.asked >= no_line_until.load(std::memory_order_relaxed)) {
     begin_.first_in_line = line.enter();
     begin_.asked = begin_.clock.now();
-  } else if (begin_.asked >= others_due.load(std::memory_order_relaxed)) {
-    std::this_thread::sleep_for(kWaking);
+  } else if (!alone || begin_.asked >= others_due.load(std::memory_order_relaxed)) {
+    static const std::atomic<std::uint32_t> nothing{0};
+    parker::wait(nothing, 0, begin_.asked + kWaking);
   }
 }
 
 EndOfTurn::Begin::~Begin() {
+  at_their_end.fetch_sub(1, std::memory_order_relaxed);
   const TimeNs now = clock.now();
   turn_ends.store(now + kTurn, std::memory_order_relaxed);
   if (now - asked > kTooLong) {

@@ -16,8 +16,8 @@ inline constexpr DurationNs kShortRun = 10 * kMicrosecond;
 
 // As ReleaseGil, for a short run. A turn begins afterwards, when those have had theirs who came
 // before: only one asks for the GIL, the others stand in line. Where that one waits long for it,
-// because other Python code computes, all ask at once for a while.
-// Blocks: for the place in the line, the GIL, and where others have a claim to it some 100 us.
+// because other Python code computes, all ask at once for a while, and stay away for 100 us before.
+// Blocks: for the place in the line, or so long, and the GIL.
 class EndOfTurn {
  public:
   explicit EndOfTurn(const Clock& clock) noexcept : begin_{clock} {}
