@@ -1,7 +1,8 @@
 """The C++ heap: nobody asks it for anything once a session is warm, and it may refuse anything.
 
 What is refused on the thread of a call is an error of that call. Requests that wait, batches and
-runs are in ``tests/cpp/engine/engine_no_memory_test.cpp``, Python's memory in ``test_arguments.py``.
+runs are in ``tests/cpp/engine/engine_no_memory_test.cpp``; Python's own memory is in
+``test_arguments.py``.
 """
 
 import os
