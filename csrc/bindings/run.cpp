@@ -1,7 +1,6 @@
 #include "bindings/run.h"
 
 #include <algorithm>
-#include <cstdint>
 
 #include "bindings/admission.h"
 #include "bindings/call_args.h"
@@ -15,50 +14,66 @@
 namespace inferkit {
 namespace {
 
-// How many runs of a row in succession must take long before they are no longer taken for short.
-constexpr std::uint8_t kDoubtful = 3;
+// Whether runs of a row are short is known from the runs themselves, the first time from the
+// engine: what it expects is a mean, and on a thread without the GIL a run may look long because
+// whoever has got the GIL has got its core too. A long run with the GIL counts a doubt for each
+// microsecond, a short one takes one away: so an accident is soon forgotten, and where now and then
+// a run is long, as with rows of other shapes, the GIL is kept for those no longer than for the
+// short ones.
+constexpr int kUnknown = -1;
+constexpr int kDoubtful = 8'000;
+constexpr int kMostDoubt = 1'000'000;
 
-// Whether the run is expected to take no longer than to hand the GIL over. What the engine measures
-// on a thread without the GIL may be too long, where whoever has got the GIL has got its core as
-// well. So the runs with the GIL decide where they are made.
+// Whether the run is expected to take no longer than to hand the GIL over.
 bool is_short(SessionObject* session, const EngineRequest& request) {
   const bool expected = session->engine->runs_within(kShortRun, request.rows);
-  if (request.rows > 1) return expected;
-  if (expected) session->doubt = 0;
-  return session->doubt < kDoubtful;
+  if (expected && session->doubt == kUnknown) session->doubt = 0;
+  return session->doubt != kUnknown && session->doubt < kDoubtful &&
+         (expected || request.rows <= 1);
 }
 
-void learn_from_kept_run(SessionObject* session, const EngineRequest& request) {
-  if (request.rows > 1 || !request.result) return;
-  const bool was_long = request.result->finished - request.result->started > 10 * kShortRun;
-  session->doubt = was_long ? std::min<std::uint8_t>(session->doubt + 1, kDoubtful) : 0;
+void learn(SessionObject* session, DurationNs took, bool kept) {
+  if (session->doubt == kUnknown) return;
+  const bool was_long = took > 10 * kShortRun;
+  if (was_long && !kept) return;
+  const DurationNs change = was_long ? took / kMicrosecond : -1;
+  session->doubt = static_cast<int>(std::clamp<DurationNs>(session->doubt + change, 0, kMostDoubt));
 }
 
 // Whether it is answered by the time that a signal's handler may want to run.
 bool is_answered_soon(SessionObject* session, EngineRequest* request) {
   Engine& engine = *session->engine;
-  const auto await = [&] {
-    // A lone caller has its answer now, and reads no clock.
-    if (is_terminal(request->state())) return true;
-    return engine.await(request, slice_end(engine.clock(), kNever));
+  // A lone caller has its answer after start(), and reads no clock.
+  const auto is_answered = [&] {
+    return is_terminal(request->state()) ||
+           engine.await(request, slice_end(engine.clock(), kNever));
+  };
+  const auto time_of_run = [&] {
+    const bool answered = is_terminal(request->state()) && request->result;
+    return answered ? request->result->finished - request->result->started
+                    : engine.clock().now() - request->arrival;
   };
   if (!is_short(session, *request)) {
-    const ReleaseGil released;
-    engine.start(request);
-    return await();
+    bool answered = false;
+    {
+      const ReleaseGil released;
+      engine.start(request);
+      answered = is_answered();
+    }
+    if (answered) learn(session, time_of_run(), false);
+    return answered;
   }
   if (!may_keep_gil(request->arrival)) {
     const EndOfTurn released(engine.clock());
     engine.start(request);
-    return await();
+    return is_answered();
   }
   engine.start(request);
-  if (is_terminal(request->state())) {
-    learn_from_kept_run(session, *request);
-    return true;
-  }
+  const bool answered = is_terminal(request->state());
+  learn(session, time_of_run(), true);
+  if (answered) return true;
   const EndOfTurn released(engine.clock());  // another one's run comes first
-  return await();
+  return is_answered();
 }
 
 // False with an exception set, and then the request is no longer ours.

@@ -3,7 +3,6 @@
 
 #include <Python.h>
 
-#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -38,7 +37,7 @@ struct SessionObject {
   std::shared_ptr<Engine> engine;    // null until opened, then never changed
   SessionFacts* facts;               // owned; null until opened, then never changed
   std::shared_ptr<void> deliveries;  // for loop_port and notifier: theirs, dies with the object
-  std::uint8_t doubt;                // that runs of a row are short (run.cpp)
+  int doubt;                         // that runs of a row are short (run.cpp)
 };
 
 [[nodiscard]] inline SessionObject* session_of(PyObject* self) noexcept {

@@ -3,6 +3,7 @@
 Python itself would take it from none of them in most tests: its switch interval is an hour.
 """
 
+import contextlib
 import operator
 import os
 import signal
@@ -15,7 +16,7 @@ import inferkit
 import numpy as np
 import onnx_models
 import pytest
-from occupied import until
+from occupied import one_at_a_time, rounds, until
 
 ROW = np.ones((1, 3), np.float32)
 A_MILLION = 1_000_000  # calls: some seconds
@@ -72,6 +73,28 @@ def test_each_of_many_threads_gets_its_turn() -> None:
         assert min(counts) >= 200
         assert max(counts) < A_MILLION
         assert session.stats().answered == sum(counts)
+
+
+@pytest.mark.usefixtures("no_switches")
+@pytest.mark.parametrize("timeout", [None, 0.01])
+def test_the_gil_is_not_kept_where_every_second_run_is_long(timeout: float | None) -> None:
+    let_go = []
+    with one_at_a_time() as session:
+        for _ in range(300):
+            session.run(rounds(0))
+        for _ in range(20):
+            told: list[bool] = []
+            gate = threading.Lock()
+            gate.acquire()
+            other = threading.Thread(target=lambda: told.append(gate.acquire()))  # noqa: B023
+            other.start()
+            session.run(rounds(0))  # a turn begins
+            gate.release()
+            with contextlib.suppress(inferkit.DeadlineExceededError):
+                session.run(rounds(3_000), timeout=timeout)  # shorter than a thread is lent for
+            let_go.append(bool(told))
+            other.join()
+    assert any(let_go[-10:])
 
 
 @contextmanager
