@@ -1,6 +1,7 @@
 #include "bindings/run.h"
 
 #include <algorithm>
+#include <cstddef>
 
 #include "bindings/admission.h"
 #include "bindings/call_args.h"
@@ -23,13 +24,15 @@ namespace {
 constexpr int kUnknown = -1;
 constexpr int kDoubtful = 8'000;
 constexpr int kMostDoubt = 1'000'000;
+// Above, a row may well take longer than the others did.
+constexpr std::size_t kFewBytes = 16 << 10;
 
 // Whether the run is expected to take no longer than to hand the GIL over.
 bool is_short(SessionObject* session, const EngineRequest& request) {
   const bool expected = session->engine->runs_within(kShortRun, request.rows);
   if (expected && session->doubt == kUnknown) session->doubt = 0;
   return session->doubt != kUnknown && session->doubt < kDoubtful &&
-         (expected || request.rows <= 1);
+         (expected || request.rows <= 1) && request.charged_bytes <= kFewBytes;
 }
 
 void learn(SessionObject* session, DurationNs took, bool kept) {
