@@ -15,10 +15,11 @@ namespace {
 // One fork at a time.
 constinit std::mutex forks;
 
-// How many are inside, doubled, and whether somebody forks. A word and no condition variable: a
-// child has a copy of that with sleepers whom it does not have.
-constexpr std::uint32_t kForking = 1;
-constexpr std::uint32_t kOneInside = 2;
+// How many are inside, and how many fork or wait for that: these hold back who comes meanwhile, or
+// loads that overlap would never let them. A word and no condition variable: a child has a copy of
+// that with sleepers whom it does not have.
+constexpr std::uint32_t kOneForks = 1;
+constexpr std::uint32_t kOneInside = 1 << 16;
 constinit std::atomic<std::uint32_t> state{0};
 
 constinit std::atomic<bool> refused{false};  // this process was forked in the midst
@@ -33,8 +34,8 @@ void wait_until(TimeNs end) noexcept {
   }
 }
 
-void clear_forking() noexcept {
-  state.fetch_and(~kForking, std::memory_order_release);  // pairs with Unforked()
+void let_them_in() noexcept {
+  state.fetch_sub(kOneForks, std::memory_order_release);  // pairs with Unforked()
   parker::wake(state, INT_MAX);
 }
 
@@ -48,12 +49,12 @@ Unforked::Unforked() {
   }
   std::uint32_t seen = state.load(std::memory_order_relaxed);
   for (;;) {
-    if ((seen & kForking) != 0) {
+    if (seen % kOneInside != 0) {
       parker::wait(state, seen, kNever);
       seen = state.load(std::memory_order_relaxed);
     } else if (state.compare_exchange_weak(seen, seen + kOneInside, std::memory_order_acquire,
                                            std::memory_order_relaxed)) {
-      return;  // acquire: pairs with clear_forking()
+      return;  // acquire: pairs with let_them_in()
     }
   }
 }
@@ -65,24 +66,26 @@ Unforked::~Unforked() {
 
 void await_unforked(DurationNs wait) noexcept {
   patience_ends = steady_clock().now() + wait;
+  state.fetch_add(kOneForks, std::memory_order_relaxed);
   wait_until(patience_ends);
+  let_them_in();  // until close_fork_gate(): other code runs before the fork, and might load
 }
 
 void close_fork_gate(DurationNs wait) noexcept {
   forks.lock();
   const TimeNs end = std::min(steady_clock().now() + wait, patience_ends);
   patience_ends = kNever;
-  state.fetch_or(kForking, std::memory_order_relaxed);
+  state.fetch_add(kOneForks, std::memory_order_relaxed);
   wait_until(end);
 }
 
 void open_fork_gate() noexcept {
-  clear_forking();
+  let_them_in();
   forks.unlock();
 }
 
 void open_fork_gate_in_child() noexcept {
-  if (state.load(std::memory_order_relaxed) != kForking) {
+  if (state.load(std::memory_order_relaxed) >= kOneInside) {
     refused.store(true, std::memory_order_relaxed);
   }
   state.store(0, std::memory_order_relaxed);

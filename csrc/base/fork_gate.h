@@ -21,8 +21,8 @@ class Unforked {
 
 inline constexpr DurationNs kForkWait = 10 * kSecond;
 
-// Before a fork of this thread, for who holds something then that loads wait for or others need:
-// until nobody is inside, but `wait` at most. The fork waits for what is left of that. Blocks: yes.
+// Right before a fork of this thread, for who will hold something then that others need: until
+// nobody is inside, but `wait` at most. The fork waits for what is left of that. Blocks: yes.
 void await_unforked(DurationNs wait) noexcept;
 
 // Around a fork: the first of the locks that are held over it (base/fork_mutex.h), for at most

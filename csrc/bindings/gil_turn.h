@@ -6,12 +6,8 @@
 
 namespace inferkit {
 
-// A run that is expected to take no longer is made with the GIL kept, for a while: to hand that
-// over takes longer, and all who wait for it would be woken in vain (docs/adr/0014).
-inline constexpr DurationNs kShortRun = 10 * kMicrosecond;
-
-// Whether a turn goes on, in which the GIL is kept for short runs: for 100 us after an EndOfTurn,
-// so never where calls come more rarely.
+// Whether a turn goes on, in which the GIL is kept for short runs (docs/adr/0014): for 100 us after
+// an EndOfTurn, so never where calls come more rarely.
 [[nodiscard]] bool may_keep_gil(TimeNs now) noexcept;
 
 // As ReleaseGil, for a short run. A turn begins afterwards, when those have had theirs who came

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "bindings/raised.h"
-#include "bindings/ref.h"
 
 namespace inferkit {
 namespace {
@@ -53,9 +52,7 @@ bool look_up() {
   return static_cast<bool>(Ref::steal(PyObject_CallNoArgs(function.get())));
 }
 
-bool raise_later() {
-  if (PyErr_Occurred() == nullptr || PyErr_ExceptionMatches(PyExc_Exception) != 0) return false;
-  Ref exception = take_raised();
+bool raise_soon(Ref exception) {
   if (!on_main_thread()) {
     // No signal's handler runs here: another thread has set it, as a class. Of what the code itself
     // has raised the class is kept too, without its arguments: no more can be set.
@@ -67,6 +64,11 @@ bool raise_later() {
   }
   raise(std::move(exception));  // too many are pending
   return false;
+}
+
+bool raise_later() {
+  if (PyErr_Occurred() == nullptr || PyErr_ExceptionMatches(PyExc_Exception) != 0) return false;
+  return raise_soon(take_raised());
 }
 
 }  // namespace inferkit

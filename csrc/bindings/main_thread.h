@@ -4,6 +4,7 @@
 #include <Python.h>
 
 #include "base/clock.h"
+#include "bindings/ref.h"
 
 namespace inferkit {
 
@@ -23,6 +24,9 @@ inline constexpr DurationNs kOtherSlice = 100 * kMillisecond;
 // Between two waits, with the GIL: runs signal handlers on the main thread, and takes what another
 // thread has set for this one (PyThreadState_SetAsyncExc). False with an exception set.
 [[nodiscard]] bool look_up();
+
+// The exception is raised as soon as this thread runs Python code again. False: it is set.
+[[nodiscard]] bool raise_soon(Ref exception);
 
 // What a signal's handler or another thread raised (KeyboardInterrupt, SystemExit) while Python
 // code ran for us where nobody can hand it on: raised as soon as this thread is back in Python

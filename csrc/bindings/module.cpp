@@ -8,6 +8,7 @@
 #include "bindings/coroutine.h"
 #include "bindings/coroutine_start.h"
 #include "bindings/errors.h"
+#include "bindings/fork_hooks.h"
 #include "bindings/future.h"
 #include "bindings/info.h"
 #include "bindings/main_thread.h"
@@ -43,7 +44,8 @@ PYBIND11_MODULE(_core_body, module) {
   const bool added = import_numpy() && note_main_thread() && add_errors(module.ptr()) &&
                      add_result(module.ptr()) && add_session(module.ptr()) && add_run() &&
                      add_info() && add_stats() && add_close() && add_coroutine(module.ptr()) &&
-                     add_run_async() && add_notifier(module.ptr()) && add_submit(module.ptr());
+                     add_run_async() && add_fork_hooks(module.ptr()) &&
+                     add_notifier(module.ptr()) && add_submit(module.ptr());
   if (!added) throw py::error_already_set();
   add_open(module);
   add_runtime(module);

@@ -13,7 +13,6 @@
 
 #include "backend/ort_backend.h"
 #include "base/clock.h"
-#include "base/fork_gate.h"
 #include "base/usable_cores.h"
 #include "bindings/gil.h"
 #include "bindings/info.h"
@@ -119,11 +118,6 @@ std::map<std::string, std::pair<std::int64_t, std::int64_t>> option_ranges() {
   return ranges;
 }
 
-void await_loads() {
-  const ReleaseGil released;
-  await_unforked(kForkWait);
-}
-
 }  // namespace
 
 void add_open(py::module_& module) {
@@ -139,9 +133,6 @@ void add_open(py::module_& module) {
              arg("batch_axis"), arg("warmup"), arg("name"),
              "Load the model and start the engine of a new SessionCore; inferkit.Session has "
              "checked the options.");
-  module.def("await_loads", &await_loads,
-             "Wait, before a fork, until no other thread loads a library or a model, for 10 s at "
-             "most. The fork itself does so too, but holds the GIL meanwhile.");
 }
 
 }  // namespace inferkit

@@ -1,8 +1,5 @@
 #include "bindings/run.h"
 
-#include <algorithm>
-#include <cstddef>
-
 #include "bindings/admission.h"
 #include "bindings/call_args.h"
 #include "bindings/errors.h"
@@ -11,59 +8,34 @@
 #include "bindings/main_thread.h"
 #include "bindings/results.h"
 #include "bindings/session.h"
+#include "bindings/short_runs.h"
 
 namespace inferkit {
 namespace {
 
-// Whether runs of a row are short is known from the runs themselves, the first time from the
-// engine: what it expects is a mean, and on a thread without the GIL a run may look long because
-// whoever has got the GIL has got its core too. A long run with the GIL counts a doubt for each
-// microsecond, a short one takes one away: so an accident is soon forgotten, and where now and then
-// a run is long, as with rows of other shapes, the GIL is kept for those no longer than for the
-// short ones.
-constexpr int kUnknown = -1;
-constexpr int kDoubtful = 8'000;
-constexpr int kMostDoubt = 1'000'000;
-// Above, a row may well take longer than the others did.
-constexpr std::size_t kFewBytes = 16 << 10;
-
-// Whether the run is expected to take no longer than to hand the GIL over.
-bool is_short(SessionObject* session, const EngineRequest& request) {
-  const bool expected = session->engine->runs_within(kShortRun, request.rows);
-  if (expected && session->doubt == kUnknown) session->doubt = 0;
-  return session->doubt != kUnknown && session->doubt < kDoubtful &&
-         (expected || request.rows <= 1) && request.charged_bytes <= kFewBytes;
-}
-
-void learn(SessionObject* session, DurationNs took, bool kept) {
-  if (session->doubt == kUnknown) return;
-  const bool was_long = took > 10 * kShortRun;
-  if (was_long && !kept) return;
-  const DurationNs change = was_long ? took / kMicrosecond : -1;
-  session->doubt = static_cast<int>(std::clamp<DurationNs>(session->doubt + change, 0, kMostDoubt));
+DurationNs time_of_run(const Engine& engine, const EngineRequest& request) {
+  const bool has_result = is_terminal(request.state()) && request.result;
+  return has_result ? request.result->finished - request.result->started
+                    : engine.clock().now() - request.arrival;
 }
 
 // Whether it is answered by the time that a signal's handler may want to run.
 bool is_answered_soon(SessionObject* session, EngineRequest* request) {
   Engine& engine = *session->engine;
+  ShortRuns& short_runs = session->short_runs;
   // A lone caller has its answer after start(), and reads no clock.
   const auto is_answered = [&] {
     return is_terminal(request->state()) ||
            engine.await(request, slice_end(engine.clock(), kNever));
   };
-  const auto time_of_run = [&] {
-    const bool answered = is_terminal(request->state()) && request->result;
-    return answered ? request->result->finished - request->result->started
-                    : engine.clock().now() - request->arrival;
-  };
-  if (!is_short(session, *request)) {
+  if (!short_runs.expects(engine, *request)) {
     bool answered = false;
     {
       const ReleaseGil released;
       engine.start(request);
       answered = is_answered();
     }
-    if (answered) learn(session, time_of_run(), false);
+    if (answered) short_runs.learn(time_of_run(engine, *request), false);
     return answered;
   }
   if (!may_keep_gil(request->arrival)) {
@@ -72,9 +44,8 @@ bool is_answered_soon(SessionObject* session, EngineRequest* request) {
     return is_answered();
   }
   engine.start(request);
-  const bool answered = is_terminal(request->state());
-  learn(session, time_of_run(), true);
-  if (answered) return true;
+  short_runs.learn(time_of_run(engine, *request), true);
+  if (is_terminal(request->state())) return true;
   const EndOfTurn released(engine.clock());  // another one's run comes first
   return is_answered();
 }

@@ -23,7 +23,7 @@ PyObject* create(PyTypeObject* type, PyObject* /*args*/, PyObject* /*kwargs*/) {
   SessionObject* session = session_of(self);
   new (&session->engine) std::shared_ptr<Engine>();
   new (&session->deliveries) std::shared_ptr<void>();
-  session->doubt = -1;  // nothing is known yet
+  new (&session->short_runs) ShortRuns();
   return self;
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "bindings/ref.h"
+#include "bindings/short_runs.h"
 #include "engine/engine.h"
 
 namespace inferkit {
@@ -37,7 +38,7 @@ struct SessionObject {
   std::shared_ptr<Engine> engine;    // null until opened, then never changed
   SessionFacts* facts;               // owned; null until opened, then never changed
   std::shared_ptr<void> deliveries;  // for loop_port and notifier: theirs, dies with the object
-  int doubt;                         // that runs of a row are short (run.cpp)
+  ShortRuns short_runs;
 };
 
 [[nodiscard]] inline SessionObject* session_of(PyObject* self) noexcept {

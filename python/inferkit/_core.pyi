@@ -8,7 +8,7 @@ import inferkit
 import inferkit._future
 import numpy.typing
 import typing
-__all__: list[str] = ['PendingCall', 'Result', 'RunCoroutine', 'SessionCore', 'await_loads', 'error_table', 'future_conditions', 'on_notifier_thread', 'open_session', 'option_ranges', 'runtime_info', 'stop_notifier']
+__all__: list[str] = ['PendingCall', 'Result', 'RunCoroutine', 'SessionCore', 'await_loads', 'drop_held_back', 'error_table', 'future_conditions', 'on_notifier_thread', 'open_session', 'option_ranges', 'raise_held_back', 'runtime_info', 'stop_notifier']
 class Result(dict[str, numpy.typing.NDArray[typing.Any]]):
     """
     The outputs of one call: a dict from output name to ndarray, in the model's order (or in that
@@ -251,7 +251,12 @@ class PendingCall:
         """
 def await_loads() -> None:
     """
-    Wait, before a fork, until no other thread loads a library or a model, for 10 s at most. The fork itself does so too, but holds the GIL meanwhile.
+    Before a fork: waits until no other thread loads a library or a model, for 10 s at most. The
+    fork itself does so too, but holds the GIL meanwhile.
+    """
+def drop_held_back() -> None:
+    """
+    After it, in the child: that is the parent's.
     """
 def error_table() -> list[tuple[str, str, str, str]]:
     """
@@ -274,6 +279,10 @@ def open_session(session: typing.Any, *, library: bytes, path: bytes, content: b
 def option_ranges() -> dict[str, tuple[int, int]]:
     """
     Least and most of each numeric option of inferkit.Session; times in nanoseconds, sizes in bytes.
+    """
+def raise_held_back() -> None:
+    """
+    After it, in the parent: what a signal's handler has raised meanwhile is raised soon.
     """
 def runtime_info(path: str) -> dict[str, typing.Any]:
     """

@@ -12,13 +12,16 @@ The child of a fork() in the midst of an import would find the module locked by 
 does not have, and stop at its own import of it: CPython waits for nobody there.
 """
 
-
-def _hold() -> None:
-    _core.await_loads()
-    importing.acquire()
-
-
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
-        before=_hold, after_in_parent=importing.release, after_in_child=importing.release
+        before=importing.acquire,
+        after_in_parent=importing.release,
+        after_in_child=importing.release,
+    )
+    # The first of all hooks before, and after the others. No functions of Python's: what a signal's
+    # handler raises in a hook is lost.
+    os.register_at_fork(
+        before=_core.await_loads,
+        after_in_parent=_core.raise_held_back,
+        after_in_child=_core.drop_held_back,
     )

@@ -1,9 +1,13 @@
 """What a system in want, or a fork, does to the opening of a session."""
 
 import os
+import signal
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import inferkit
@@ -70,38 +74,60 @@ def test_each_thread_that_is_refused_is_an_error_of_the_opening(
     assert run_program(program) == (0, "True\n", "")
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_python_goes_on_while_a_fork_waits_for_a_load(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def slow_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Who loads it waits until it is closed by who writes it."""
     model = tmp_path / "slow.onnx"
-    os.mkfifo(model)  # who reads it waits until it is closed by who writes it
+    os.mkfifo(model)
     monkeypatch.setattr("os.path.isfile", lambda path: True)
-    refused: list[BaseException] = []
-    ended = threading.Event()
+    return model
+
+
+@contextmanager
+def loading(model: Path, meanwhile: Callable[[], None]) -> Iterator[None]:
+    """While a thread loads it, and another does something before it ends that load."""
 
     def load() -> None:
         with pytest.raises(inferkit.ModelLoadError) as caught:
             inferkit.Session(model)
         refused.append(caught.value)
 
-    def end_the_load(descriptor: int) -> None:
+    def end(descriptor: int) -> None:
         for _ in range(100):
             time.sleep(0.001)
-        ended.set()
+        meanwhile()
         os.close(descriptor)
 
+    refused: list[BaseException] = []
     loader = threading.Thread(target=load)
     loader.start()
-    ender = threading.Thread(target=end_the_load, args=[until_it_is_read(model)])
+    ender = threading.Thread(target=end, args=[until_it_is_read(model)])
     ender.start()
-    child = os.fork()
-    if child == 0:
-        os._exit(0 if ended.is_set() else 1)
+    yield
     loader.join()
     ender.join()
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert len(refused) == 1
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_python_goes_on_while_a_fork_waits_for_a_load(slow_model: Path) -> None:
+    ended = threading.Event()
+    with loading(slow_model, ended.set):
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if ended.is_set() else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_ctrl_c_while_a_fork_waits_for_a_load_is_not_lost(slow_model: Path) -> None:
+    interrupt = partial(os.kill, os.getpid(), signal.SIGINT)
+    with loading(slow_model, interrupt), pytest.raises(KeyboardInterrupt):
+        if os.fork() == 0:
+            os._exit(0)
+        for _ in range(1000):
+            pass
+    assert os.waitstatus_to_exitcode(os.wait()[1]) == 0
 
 
 def until_it_is_read(fifo: Path) -> int:

@@ -68,6 +68,34 @@ TEST_CASE("fork_gate: who comes while a process forks waits until it has") {
   CHECK(entered);
 }
 
+TEST_CASE("fork_gate: loads that overlap without an end keep nobody from forking") {
+  std::atomic<bool> over{false};
+  std::atomic<int> entered{0};
+  const auto load = [&](int before) {
+    const Unforked whole;
+    ++entered;
+    // Until the next one is inside as well, or seems to be held back.
+    const TimeNs until = steady_clock().now() + 5 * kMillisecond;
+    while (!over && entered < before + 2 && steady_clock().now() < until) std::this_thread::yield();
+  };
+  std::vector<std::thread> loaders;
+  for (int i = 0; i < 2; ++i) {
+    loaders.emplace_back([&] {
+      while (!over) load(entered);
+    });
+  }
+  while (entered < 4) std::this_thread::yield();
+  const TimeNs begun = steady_clock().now();
+  for (int i = 0; i < 20; ++i) {
+    await_unforked(kForkWait);
+    close_fork_gate(kForkWait);
+    open_fork_gate();
+  }
+  CHECK(steady_clock().now() < begun + kForkWait);
+  over = true;
+  for (std::thread& loader : loaders) loader.join();
+}
+
 TEST_CASE("fork_gate: a fork waits for what its thread has not waited yet") {
   std::optional<Unforked> loading;
   loading.emplace();
