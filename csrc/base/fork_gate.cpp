@@ -1,6 +1,5 @@
 #include "base/fork_gate.h"
 
-#include <algorithm>
 #include <atomic>
 #include <climits>
 #include <cstdint>
@@ -24,7 +23,8 @@ constinit std::atomic<std::uint32_t> state{0};
 
 constinit std::atomic<bool> refused{false};  // this process was forked in the midst
 
-constinit thread_local TimeNs patience_ends = kNever;  // of this thread's next fork
+// Of this thread, which has closed the gate for the fork that it is about to make; kNever: not so.
+constinit thread_local TimeNs patience_ends = kNever;
 
 void wait_until(TimeNs end) noexcept {
   std::uint32_t seen = state.load(std::memory_order_acquire);  // pairs with ~Unforked()
@@ -32,11 +32,6 @@ void wait_until(TimeNs end) noexcept {
     parker::wait(state, seen, end);
     seen = state.load(std::memory_order_acquire);
   }
-}
-
-void let_them_in() noexcept {
-  state.fetch_sub(kOneForks, std::memory_order_release);  // pairs with Unforked()
-  parker::wake(state, INT_MAX);
 }
 
 }  // namespace
@@ -47,14 +42,17 @@ Unforked::Unforked() {
          "a model for more than ", kForkWait / kSecond, " s, and would wait for ONNX ",
          "Runtime's locks for ever; fork before or after a load");
   }
+  // Not for ever: what runs before the fork that the gate is closed for may wait for this thread.
+  // At worst a child is refused.
+  const TimeNs until = patience_ends == kNever ? steady_clock().now() + kForkWait : 0;
   std::uint32_t seen = state.load(std::memory_order_relaxed);
   for (;;) {
-    if (seen % kOneInside != 0) {
-      parker::wait(state, seen, kNever);
+    if (seen % kOneInside != 0 && steady_clock().now() < until) {
+      parker::wait(state, seen, until);
       seen = state.load(std::memory_order_relaxed);
     } else if (state.compare_exchange_weak(seen, seen + kOneInside, std::memory_order_acquire,
                                            std::memory_order_relaxed)) {
-      return;  // acquire: pairs with let_them_in()
+      return;  // acquire: pairs with open_fork_gate()
     }
   }
 }
@@ -65,22 +63,21 @@ Unforked::~Unforked() {
 }
 
 void await_unforked(DurationNs wait) noexcept {
+  if (patience_ends == kNever) state.fetch_add(kOneForks, std::memory_order_relaxed);
   patience_ends = steady_clock().now() + wait;
-  state.fetch_add(kOneForks, std::memory_order_relaxed);
   wait_until(patience_ends);
-  let_them_in();  // until close_fork_gate(): other code runs before the fork, and might load
 }
 
 void close_fork_gate(DurationNs wait) noexcept {
   forks.lock();
-  const TimeNs end = std::min(steady_clock().now() + wait, patience_ends);
+  if (patience_ends == kNever) await_unforked(wait);
+  wait_until(patience_ends);
   patience_ends = kNever;
-  state.fetch_add(kOneForks, std::memory_order_relaxed);
-  wait_until(end);
 }
 
 void open_fork_gate() noexcept {
-  let_them_in();
+  state.fetch_sub(kOneForks, std::memory_order_release);  // pairs with Unforked()
+  parker::wake(state, INT_MAX);
   forks.unlock();
 }
 

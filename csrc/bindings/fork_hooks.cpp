@@ -38,7 +38,8 @@ PyObject* drop_held_back(PyObject* /*module*/, PyObject* /*unused*/) {
 PyMethodDef kFunctions[] = {
     {"await_loads", await_loads, METH_NOARGS,
      "await_loads() -> None\n\n"
-     "Before a fork: waits until no other thread loads a library or a model, for 10 s at most. The\n"
+     "Before a fork: waits until no other thread loads a library or a model, for 10 s at most. "
+     "The\n"
      "fork itself does so too, but holds the GIL meanwhile."},
     {"raise_held_back", raise_held_back, METH_NOARGS,
      "raise_held_back() -> None\n\n"

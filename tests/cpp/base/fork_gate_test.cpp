@@ -96,6 +96,26 @@ TEST_CASE("fork_gate: loads that overlap without an end keep nobody from forking
   for (std::thread& loader : loaders) loader.join();
 }
 
+TEST_CASE("fork_gate: between the wait and the fork only the thread that forks may load") {
+  await_unforked(kForkWait);
+  await_unforked(kForkWait);  // once more, and no other
+  std::atomic<bool> entered{false};
+  std::thread loader([&] {
+    const Unforked whole;
+    entered = true;
+  });
+  {
+    const Unforked own;
+  }
+  for (int i = 0; i < 100; ++i) std::this_thread::yield();
+  CHECK_FALSE(entered);
+  close_fork_gate(kForkWait);
+  CHECK_FALSE(entered);
+  open_fork_gate();
+  loader.join();
+  CHECK(entered);
+}
+
 TEST_CASE("fork_gate: a fork waits for what its thread has not waited yet") {
   std::optional<Unforked> loading;
   loading.emplace();
