@@ -58,7 +58,7 @@ class Lane {
       const TimeNs ends = now + latency.mean(std::min(rows_, batch_rows));
       if (entries_.front().order.deadline >= ends || entries_.front().order.rank == kBehind) return;
       std::pop_heap(entries_.begin(), entries_.end(), later);
-      last.order.rank = kBehind;
+      last.order.rank = last.order.behind = kBehind;
       std::push_heap(entries_.begin(), entries_.end(), later);
     }
   }
@@ -67,7 +67,7 @@ class Lane {
   // now: other lanes run in between. In this lane every second batch is one of them all the same,
   // for mates of a bad request must not wait for the whole line once more.
   void push_retry(std::vector<Record*> group, std::uint64_t sequence, TimeNs now) {
-    Order order{INT64_MAX, kNever, sequence};
+    Order order{.rank = INT64_MAX, .sequence = sequence};
     for (const Record* request : group) {
       order = std::min(order, order_of(request->priority, now, request->deadline, sequence));
     }
@@ -185,7 +185,7 @@ class Lane {
 
  private:
   static constexpr DurationNs kCeilingLasts = 60 * kSecond;
-  static constexpr std::int64_t kBehind = INT64_MAX;  // a rank
+  static constexpr std::int64_t kBehind = INT64_MAX;
 
   struct Entry {
     Order order;

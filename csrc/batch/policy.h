@@ -13,6 +13,9 @@ namespace inferkit {
 // Where a request stands in its lane: smaller goes first.
 struct Order {
   std::int64_t rank = 0;  // ageing epoch less priority: one step of waiting is worth one priority
+  // Of the same rank the higher priority first: an epoch may end between two that come together,
+  // and who came a moment before it has not waited a step longer.
+  std::int64_t behind = 0;  // priority, negated
   TimeNs deadline = kNever;
   std::uint64_t sequence = 0;
   friend auto operator<=>(const Order&, const Order&) = default;
@@ -22,7 +25,8 @@ inline constexpr DurationNs kAgeingStep = kSecond;
 
 [[nodiscard]] constexpr Order order_of(std::int32_t priority, TimeNs arrival, TimeNs deadline,
                                        std::uint64_t sequence) noexcept {
-  return {arrival / kAgeingStep - priority, deadline, sequence};
+  const std::int64_t behind = -std::int64_t{priority};
+  return {arrival / kAgeingStep + behind, behind, deadline, sequence};
 }
 
 // What the rule may know of a lane that holds at least one request.

@@ -70,7 +70,8 @@ class SessionCore:
             outputs: Names of the wanted outputs, in the wanted order. Default: all.
             timeout: Seconds from this call until DeadlineExceededError; 0 or more. Default: none.
                 A run on the caller's own thread is left at the model's next operator.
-            priority: Higher goes first among the requests that wait. Default: 0.
+            priority: Higher goes first among the requests that wait, unless another has waited a
+                second longer for each step between them. Default: 0.
             when_full: "raise" QueueFullError, or "wait" for room (within timeout). Default: the
                 session's.
         

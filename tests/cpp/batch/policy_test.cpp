@@ -244,11 +244,19 @@ TEST_CASE("order: priority before deadline before arrival") {
 TEST_CASE("order: a second of waiting is worth a step of priority, so nobody starves") {
   const Order old = order_of(0, kNow, kNever, 1);
   CHECK(order_of(3, kNow + 2 * kAgeingStep, kNever, 2) < old);
-  CHECK(old < order_of(3, kNow + 3 * kAgeingStep, kNever, 2));  // a tie: the older one
+  CHECK(order_of(3, kNow + 3 * kAgeingStep, kNever, 2) < old);  // a tie: the higher priority
   CHECK(old < order_of(3, kNow + 4 * kAgeingStep, kNever, 2));
   constexpr auto kMost = std::numeric_limits<std::int32_t>::max();
   CHECK(order_of(kMost, kNow, kNever, 2) < old);  // no overflow at the ends
   CHECK(old < order_of(-kMost - 1, kNow, kNever, 0));
+}
+
+TEST_CASE("order: who waited less than a second longer goes behind a higher priority") {
+  for (TimeNs arrival = 0; arrival <= 2 * kAgeingStep; arrival += kAgeingStep / 8) {
+    const Order lower = order_of(3, arrival, arrival + 1, 1);
+    CHECK(order_of(4, arrival + kAgeingStep - 1, kNever, 2) < lower);
+    CHECK(lower < order_of(4, arrival + 2 * kAgeingStep, kNever, 2));
+  }
 }
 
 TEST_CASE("decide: the lane whose first request comes first") {
