@@ -6,17 +6,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from benchmarks import report
 from benchmarks.python import (
     busy_thread,
     closed_loop,
     deadlines,
     denormals,
+    hidden_costs,
     ideal,
     import_time,
     lone_await,
     lone_call,
     memory,
     micro,
+    native_rooms,
     open_loop,
 )
 from benchmarks.record import Record
@@ -28,13 +31,18 @@ BENCHMARKS: dict[str, Callable[[Settings], Record]] = {
     "lone_await": lone_await.run,
     "memory": memory.run,
     "denormals": denormals.run,
+    "hidden_costs": hidden_costs.run,
     "micro": micro.run,
+    "native_rooms": native_rooms.run,
     "ideal": ideal.run,
     "closed_loop": closed_loop.run,
     "busy_thread": busy_thread.run,
     "open_loop": open_loop.run,
     "deadlines": deadlines.run,
 }
+
+PER_MODEL = {"lone_call", "lone_await", "ideal", "closed_loop", "busy_thread", "open_loop"}
+"""Those that write a file for each model, so that one can be measured again alone."""
 
 
 def main() -> None:
@@ -50,14 +58,26 @@ def main() -> None:
     parser.add_argument(
         "--out", type=Path, default=Path(__file__).parent / "results", help="folder for the JSON"
     )
+    parser.add_argument("--report", action="store_true", help="then: python -m benchmarks.report")
     arguments = parser.parse_args()
     names = [name for name in arguments.only.split(",") if name] or list(BENCHMARKS)
     if unknown := set(names) - set(BENCHMARKS):
         parser.error(f"no benchmark named {', '.join(sorted(unknown))}")
     for name in names:
-        record = BENCHMARKS[name](_settings(arguments))
-        print(f"  -> {record.write(arguments.out)}")
-        gc.collect()
+        for settings in _parts(name, _settings(arguments)):
+            record = BENCHMARKS[name](settings)
+            if name in PER_MODEL:
+                record.benchmark += f"_{settings.models[0]}"
+            print(f"  -> {record.write(arguments.out)}")
+            gc.collect()
+    if arguments.report:
+        report.write()
+
+
+def _parts(name: str, settings: Settings) -> list[Settings]:
+    if name not in PER_MODEL:
+        return [settings]
+    return [replace(settings, models=(model,)) for model in settings.models]
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:

@@ -9,7 +9,7 @@ class Settings:
 
     window_s: float = 1.0
     rounds: int = 7
-    callers: tuple[int, ...] = (1, 8, 64, 256)
+    callers: tuple[int, ...] = (1, 2, 8, 64, 256)
     models: tuple[str, ...] = ("a", "b")
     peers_only: bool = False
     """Leaves inferkit out, to measure the peers alone."""

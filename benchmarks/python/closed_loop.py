@@ -1,4 +1,4 @@
-"""How much do 1, 8, 64 and 256 callers get, from threads and from asyncio, and how late?"""
+"""How much do 1, 2, 8, 64 and 256 callers get, from threads and from asyncio, and how late?"""
 
 from collections.abc import Callable, Iterator
 
@@ -18,13 +18,14 @@ from benchmarks.peers.published import (
     BatchedThreadsPeer,
     installed,
 )
+from benchmarks.python.ideal import BATCHES
 from benchmarks.record import Record, print_samples
 from benchmarks.rounds import Ratio, Samples, alternate, best_of_families
 from benchmarks.settings import Settings
 from benchmarks.window import Window
 
-IDEAL_BATCHES = (32, 64)
-"""Of the limit measured beside 64 callers and more; ``ideal`` sweeps the sizes."""
+WITH_IDEAL = 64
+"""Callers beside whom the limit is measured too."""
 
 Drive = Callable[[Peer, list[Row], int, float], Window]
 
@@ -56,7 +57,7 @@ def _measure(
             return peer.window(settings.window_s / 4)
         return drive(peer, model.rows, count, settings.window_s)
 
-    compared = [*peers, *all_shapes(model, IDEAL_BATCHES)] if count >= 64 else peers
+    compared = [*peers, *all_shapes(model, BATCHES)] if count == WITH_IDEAL else peers
     samples = alternate(compared, settings.rounds, window)
     ratios = list(_ratios(samples))
     setting = {"model": str(model), "callers": count, "kind": kind}

@@ -1,6 +1,11 @@
-"""What does a caller pay who is alone? Blocks of calls, ours and onnxruntime's by turns."""
+"""What does a caller pay who is alone? Blocks of calls, ours and onnxruntime's by turns.
+
+Beside (a) and (b) runs the null path too: what inferkit takes beyond it is its own bookkeeping.
+"""
 
 from time import perf_counter_ns
+
+import numpy as np
 
 from benchmarks import models
 from benchmarks.models import Model
@@ -33,6 +38,10 @@ def _measure(record: Record, model: Model, blocks: int, peers_only: bool) -> Non
         from benchmarks.peers.ours import OursThreads
 
         peers.append(OursThreads(model.path))
+    if model.name in ("a", "b"):
+        from benchmarks.peers.null_path import NullPath
+
+        peers.append(NullPath(model.path))
     for peer in peers:
         block(peer, model.rows[0])  # the first calls allocate
     samples = alternate(peers, blocks, lambda peer: block(peer, model.rows[0]))
@@ -45,6 +54,12 @@ def _measure(record: Record, model: Model, blocks: int, peers_only: bool) -> Non
     ]
     record.add({"model": str(model), "callers": 1, "kind": "lone"}, samples, ratios)
     print_samples(f"{model}, one blocking caller", samples, ratios)
+    if ours and samples[-1].family == "null path":
+        own_us = [
+            a.p50_us - b.p50_us for a, b in zip(ours.windows, samples[-1].windows, strict=True)
+        ]
+        low, middle, high = (1e3 * float(each) for each in np.percentile(own_us, (25, 50, 75)))
+        print(f"  own bookkeeping beyond the null path: {middle:.0f} ns [{low:.0f}..{high:.0f}]")
     for peer in peers:
         peer.close()
 

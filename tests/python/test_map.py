@@ -108,6 +108,21 @@ def test_who_is_refused_is_told_after_those_before_it(wrong: Any) -> None:
         assert len(found) == 4
 
 
+def test_who_is_refused_waits_for_answers_that_are_not_there_yet() -> None:
+    class Refusing(Told):
+        def submit(self, feeds: Any, **options: Any) -> Any:
+            if feeds == 3:
+                raise inferkit.InvalidInputError("the third")
+            return super().submit(feeds, **options)
+
+    with Refusing(max_pending=16) as session:
+        answers = session.map([1, 2, 3, 4])
+        assert [next(answers), next(answers)] == [1, 2]
+        with pytest.raises(inferkit.InvalidInputError, match="the third"):
+            next(answers)
+        assert not any(asked.cancelled for asked in session.sent)
+
+
 def test_map_gives_what_is_there_before_it_reads_on() -> None:
     with Told(max_pending=16) as session:
         answers = session.map(iter([0, 1, 2, 3]))
