@@ -132,9 +132,8 @@ void choose_session(Probe& probe, TimeNs stop, Backend& backend, const Clock& cl
                                 keep ? "all threads" : "one thread"));
 }
 
-void measure(Probe& probe, std::uint32_t max_rows, TimeNs stop, Backend& backend,
-             const Clock& clock, Findings& findings) {
-  choose_session(probe, stop, backend, clock, findings);
+void measure(Probe& probe, std::uint32_t max_rows, TimeNs stop, const Clock& clock,
+             Findings& findings) {
   SizeTimer timer(probe, clock);
   timer.run(max_rows, stop);
   std::string line = "measured per batch:";
@@ -151,6 +150,9 @@ void look(Backend& backend, const EngineOptions& options, DurationNs load_time, 
   const TimeNs stop = clock.now() + std::max(kLeastTime, load_time);
   Probe probe(backend, signature);
   try {
+    // First, while there is time: what is measured once only is measured with threads and caches
+    // that are not warm yet.
+    choose_session(probe, stop, backend, clock, findings);
     if (signature.batched) {
       const RowCheck check = check_rows(probe, signature, clock);
       findings.shapes_proven = check.trouble.empty();
@@ -166,7 +168,7 @@ void look(Backend& backend, const EngineOptions& options, DurationNs load_time, 
     }
     const std::uint32_t limit =
         options.max_batch_rows == 0 ? kAutoBatchRows : options.max_batch_rows;
-    measure(probe, signature.batched ? limit : 1, stop, backend, clock, findings);
+    measure(probe, signature.batched ? limit : 1, stop, clock, findings);
   } catch (const Error& error) {
     // The made-up rows may simply not suit the model: that proves nothing either way.
     findings.notes.push_back("warm-up could not run the model on made-up rows: " + error.message());
