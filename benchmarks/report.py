@@ -18,6 +18,7 @@ from benchmarks.panels import digest_of
 
 BEGIN, END = "<!-- figures: begin (python -m benchmarks.report) -->", "<!-- figures: end -->"
 CHARTS = ROOT / "docs" / "charts"
+CALLERS = {"asyncio": "asyncio tasks", "threads": "threads"}
 NOT_MEASURED = "not measured"
 
 
@@ -127,7 +128,7 @@ def _rows() -> Iterator[tuple[str, str, Compute]]:
         ("asyncio", TO_THREAD, "`asyncio.to_thread`"),
         ("threads", [DEFAULT], run),
     ):
-        what = f"64 {kind} callers beside a thread that computes in Python, {a}"
+        what = f"64 {CALLERS[kind]} beside a thread that computes in Python, {a}"
         yield what, beside, by.beside_busy_thread(kind, theirs)
     for kind, theirs, beside, model, title, count in (
         ("asyncio", GREEDY, "a batcher in Python, run on the loop", "b", b, 1),
@@ -135,7 +136,7 @@ def _rows() -> Iterator[tuple[str, str, Compute]]:
         ("threads", ["greedy threads"], "a batcher in Python for threads", "b", b, 8),
     ):
         ratio = by.closed_loop(model, theirs, kind=kind, count=count)
-        yield f"{count} {kind} callers, {title}", beside, ratio
+        yield f"{count} {CALLERS[kind].removesuffix('s' * (count == 1))}, {title}", beside, ratio
 
 
 README_ROWS = tuple(_rows())

@@ -42,7 +42,8 @@ class NullPath {
     PyObject* const given = PyDict_CheckExact(feeds) != 0 ? PyDict_GetItem(feeds, input_) : nullptr;
     if (given == nullptr || !PyArray_CheckExact(given)) return refuse("no array");
     auto* const rows = reinterpret_cast<PyArrayObject*>(given);
-    if (PyArray_TYPE(rows) != NPY_FLOAT32 || PyArray_NDIM(rows) != 2 || !PyArray_ISCARRAY_RO(rows)) {
+    if (PyArray_TYPE(rows) != NPY_FLOAT32 || PyArray_NDIM(rows) != 2 ||
+        !PyArray_ISCARRAY_RO(rows)) {
       return refuse("not float32 [n, width], contiguous");
     }
     const std::array<npy_intp, 2> shape = {PyArray_DIM(rows, 0),
