@@ -7,6 +7,7 @@ from tree import ROOT, tracked_files
 
 # Hosts that a reader may be sent to. A new one is added here by whoever has opened it.
 KNOWN_HOSTS = {"www.apache.org", "127.0.0.1", "localhost", "example.com"}
+XML_NAMES = {"www.w3.org"}  # of an SVG's elements: nobody is sent there
 ADDRESS = re.compile(r"https?://([\w.-]+)")
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
 SOMEBODYS_PATH = re.compile(r"(?<![\w.$~}/-])/(home|root|work|Users)/\w+")
@@ -24,7 +25,7 @@ def word_violations(root: Path) -> list[str]:
             for name, rule in RULES.items():
                 found += [f"{where}:{number}: {name}: {m[0]}" for m in rule.finditer(line)]
             for match in ADDRESS.finditer(line):
-                if match[1] not in KNOWN_HOSTS:
+                if match[1] not in KNOWN_HOSTS | XML_NAMES:
                     found.append(f"{where}:{number}: unknown address: {match[0]}")
     return found
 
