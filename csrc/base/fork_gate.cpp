@@ -1,9 +1,11 @@
 #include "base/fork_gate.h"
 
+#include <algorithm>
 #include <atomic>
 #include <climits>
 #include <cstdint>
 #include <mutex>
+#include <utility>
 
 #include "base/error.h"
 #include "base/parker.h"
@@ -21,17 +23,29 @@ constexpr std::uint32_t kOneForks = 1;
 constexpr std::uint32_t kOneInside = 1 << 16;
 constinit std::atomic<std::uint32_t> state{0};
 
+// Loads wait for forks until then, and not for ever: what runs before a fork may wait for one of
+// them. At worst a child is refused. Relaxed: published by state.
+constinit std::atomic<TimeNs> gate_opens{0};
+
 constinit std::atomic<bool> refused{false};  // this process was forked in the midst
 
 // Of this thread, which has closed the gate for the fork that it is about to make; kNever: not so.
 constinit thread_local TimeNs patience_ends = kNever;
 
-void wait_until(TimeNs end) noexcept {
+// True: somebody was inside.
+bool wait_until(TimeNs end) noexcept {
   std::uint32_t seen = state.load(std::memory_order_acquire);  // pairs with ~Unforked()
+  const bool waits = seen >= kOneInside;
   while (seen >= kOneInside && steady_clock().now() < end) {
     parker::wait(state, seen, end);
     seen = state.load(std::memory_order_acquire);
   }
+  return waits;
+}
+
+void let_in() noexcept {
+  state.fetch_sub(kOneForks, std::memory_order_release);  // pairs with Unforked()
+  parker::wake(state, INT_MAX);
 }
 
 }  // namespace
@@ -42,17 +56,17 @@ Unforked::Unforked() {
          "a model for more than ", kForkWait / kSecond, " s, and would wait for ONNX ",
          "Runtime's locks for ever; fork before or after a load");
   }
-  // Not for ever: what runs before the fork that the gate is closed for may wait for this thread.
-  // At worst a child is refused.
-  const TimeNs until = patience_ends == kNever ? steady_clock().now() + kForkWait : 0;
-  std::uint32_t seen = state.load(std::memory_order_relaxed);
+  const bool own = patience_ends != kNever;  // the gate is closed by this very thread
+  const TimeNs latest = steady_clock().now() + kForkWait;
+  std::uint32_t seen = state.load(std::memory_order_acquire);  // pairs with await_unforked()
   for (;;) {
-    if (seen % kOneInside != 0 && steady_clock().now() < until) {
+    const TimeNs until = std::min(latest, gate_opens.load(std::memory_order_relaxed));
+    if (!own && seen % kOneInside != 0 && steady_clock().now() < until) {
       parker::wait(state, seen, until);
-      seen = state.load(std::memory_order_relaxed);
+      seen = state.load(std::memory_order_acquire);
     } else if (state.compare_exchange_weak(seen, seen + kOneInside, std::memory_order_acquire,
-                                           std::memory_order_relaxed)) {
-      return;  // acquire: pairs with open_fork_gate()
+                                           std::memory_order_acquire)) {
+      return;  // acquire: pairs with let_in()
     }
   }
 }
@@ -62,22 +76,30 @@ Unforked::~Unforked() {
   parker::wake(state, INT_MAX);  // a syscall is nothing beside a load
 }
 
-void await_unforked(DurationNs wait) noexcept {
-  if (patience_ends == kNever) state.fetch_add(kOneForks, std::memory_order_relaxed);
-  patience_ends = steady_clock().now() + wait;
-  wait_until(patience_ends);
+bool await_unforked(DurationNs wait) noexcept {
+  const TimeNs now = steady_clock().now();
+  gate_opens.store(now + kForkWait, std::memory_order_relaxed);
+  if (patience_ends == kNever) state.fetch_add(kOneForks, std::memory_order_release);
+  patience_ends = now + wait;
+  return wait_until(patience_ends);
+}
+
+void give_fork_up() noexcept {
+  if (std::exchange(patience_ends, kNever) != kNever) let_in();
 }
 
 void close_fork_gate(DurationNs wait) noexcept {
   forks.lock();
-  if (patience_ends == kNever) await_unforked(wait);
-  wait_until(patience_ends);
+  if (patience_ends == kNever) {
+    static_cast<void>(await_unforked(wait));
+  } else {
+    static_cast<void>(wait_until(patience_ends));
+  }
   patience_ends = kNever;
 }
 
 void open_fork_gate() noexcept {
-  state.fetch_sub(kOneForks, std::memory_order_release);  // pairs with Unforked()
-  parker::wake(state, INT_MAX);
+  let_in();
   forks.unlock();
 }
 

@@ -10,8 +10,8 @@ namespace inferkit {
 // long: after kForkWait it goes on, and its child and theirs, which might wait for such a lock for
 // ever, are refused this for good.
 // Threads: any, several at the same time; not nested, also not by a thread that waits for one.
-// Blocks: the constructor, for a fork, but kForkWait at most. Throws: the constructor,
-// Error(model_load) in such a child.
+// Blocks: the constructor, for a fork of another thread, but kForkWait at most, and then it goes
+// on. Throws: the constructor, Error(model_load) in such a child.
 class Unforked {
  public:
   Unforked();
@@ -22,10 +22,14 @@ class Unforked {
 
 inline constexpr DurationNs kForkWait = 10 * kSecond;
 
-// Right before a fork of this thread, for who will hold something then that others need: waits
-// until nobody is inside, but `wait` at most, and until that fork nobody else comes in. It waits
-// for what is left of that, not longer. Blocks: yes.
-void await_unforked(DurationNs wait) noexcept;
+// Right before a fork of this thread, for who will hold something then that others need: closes the
+// gate, so that nobody else comes in until that fork, and waits until nobody is inside, but `wait`
+// at most; the fork then waits for what is left of that, not longer. True: it has waited.
+// Blocks: yes.
+[[nodiscard]] bool await_unforked(DurationNs wait) noexcept;
+
+// After it, by the same thread: opens the gate where that fork was not made after all.
+void give_fork_up() noexcept;
 
 // Around a fork: the first of the locks that are held over it (base/fork_mutex.h), for at most
 // `wait` before it goes on.

@@ -12,21 +12,45 @@ namespace inferkit {
 namespace {
 
 // What a signal's handler or another thread has raised while this one waited to fork. Nobody hands
-// it on there: the interpreter drops what a hook raises, be it logging's own that comes next.
+// it on there: the interpreter drops what a hook raises, and what is raised within one.
 constinit thread_local PyObject* held_back = nullptr;  // owned
-
-PyObject* await_loads(PyObject* /*module*/, PyObject* /*unused*/) {
-  {
-    const ReleaseGil released;
-    await_unforked(kForkWait);
-  }
-  if (!look_up()) Py_XSETREF(held_back, take_raised().release());
-  Py_RETURN_NONE;
-}
 
 PyObject* raise_held_back(PyObject* /*module*/, PyObject* /*unused*/) {
   Ref exception = Ref::steal(std::exchange(held_back, nullptr));
   if (exception && !raise_soon(std::move(exception))) return nullptr;
+  Py_RETURN_NONE;
+}
+
+PyMethodDef kRaiseHeldBack = {"raise_held_back", raise_held_back, METH_NOARGS, nullptr};
+
+// The hook that raises it has to be the last of all, or it would be raised within the next one.
+// They run in the order in which they are registered; so now, and once more the next time.
+bool raise_it_last() {
+  const Ref os = Ref::steal(PyImport_ImportModule("os"));
+  if (!os) return false;
+  const Ref put_in = Ref::steal(PyObject_GetAttrString(os.get(), "register_at_fork"));
+  const Ref hook = Ref::steal(PyCFunction_New(&kRaiseHeldBack, nullptr));
+  const Ref none = Ref::steal(PyTuple_New(0));
+  if (!put_in || !hook || !none) return false;
+  const Ref named = Ref::steal(Py_BuildValue("{s:O}", "after_in_parent", hook.get()));
+  return named && Ref::steal(PyObject_Call(put_in.get(), none.get(), named.get()));
+}
+
+PyObject* await_loads(PyObject* /*module*/, PyObject* /*unused*/) {
+  bool waited = false;
+  {
+    const ReleaseGil released;
+    waited = await_unforked(kForkWait);
+  }
+  if (!waited || look_up()) Py_RETURN_NONE;
+  Ref exception = take_raised();
+  if (!raise_it_last()) return nullptr;  // no memory: that is shown, the other lost
+  Py_XSETREF(held_back, exception.release());
+  Py_RETURN_NONE;
+}
+
+PyObject* let_loads_in(PyObject* /*module*/, PyObject* /*unused*/) {
+  give_fork_up();
   Py_RETURN_NONE;
 }
 
@@ -38,15 +62,16 @@ PyObject* drop_held_back(PyObject* /*module*/, PyObject* /*unused*/) {
 PyMethodDef kFunctions[] = {
     {"await_loads", await_loads, METH_NOARGS,
      "await_loads() -> None\n\n"
-     "Before a fork: waits until no other thread loads a library or a model, for 10 s at most. "
-     "The\n"
-     "fork itself does so too, but holds the GIL meanwhile."},
-    {"raise_held_back", raise_held_back, METH_NOARGS,
-     "raise_held_back() -> None\n\n"
-     "After it, in the parent: what a signal's handler has raised meanwhile is raised soon."},
+     "Before a fork: lets no other thread begin to load a library or a model until this one has\n"
+     "forked, and waits for those that do, for 10 s at most. The fork itself does so too, but "
+     "holds\n"
+     "the GIL meanwhile. What a signal's handler raises here is raised when the fork is over."},
+    {"let_loads_in", let_loads_in, METH_NOARGS,
+     "let_loads_in() -> None\n\n"
+     "After a fork, in the parent: others may load again also where it failed before it began."},
     {"drop_held_back", drop_held_back, METH_NOARGS,
      "drop_held_back() -> None\n\n"
-     "After it, in the child: that is the parent's."},
+     "After a fork, in the child: what a signal's handler raised before it is the parent's."},
     {nullptr, nullptr, 0, nullptr}};
 
 }  // namespace

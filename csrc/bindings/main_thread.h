@@ -25,7 +25,8 @@ inline constexpr DurationNs kOtherSlice = 100 * kMillisecond;
 // thread has set for this one (PyThreadState_SetAsyncExc). False with an exception set.
 [[nodiscard]] bool look_up();
 
-// The exception is raised as soon as this thread runs Python code again. False: it is set.
+// The exception is raised as soon as this thread runs Python code again. False: it is set, as too
+// many are pending. Off the main thread there is room for one: this takes the place of another.
 [[nodiscard]] bool raise_soon(Ref exception);
 
 // What a signal's handler or another thread raised (KeyboardInterrupt, SystemExit) while Python

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 
 namespace inferkit {
 namespace {
@@ -11,8 +12,8 @@ constexpr DurationNs kShort = 10 * kMicrosecond;
 constexpr DurationNs kLong = 100 * kMicrosecond;
 // Above, a row may well take longer than the others did.
 constexpr std::size_t kFewBytes = 16 << 10;
-constexpr DurationNs kDoubtful = 8'000;
-constexpr DurationNs kMostDoubts = 1'000'000;
+constexpr std::int64_t kDoubtful = 8'000;  // doubts, of which a long run counts one a microsecond
+constexpr std::int64_t kMostDoubts = 1'000'000;
 
 }  // namespace
 
@@ -25,8 +26,8 @@ bool ShortRuns::expects(const Engine& engine, const EngineRequest& request) noex
 
 void ShortRuns::learn(DurationNs took, bool with_gil) noexcept {
   if (doubts_ == kUnknown || (took > kLong && !with_gil)) return;
-  const DurationNs change = took > kLong ? took / kMicrosecond : -1;
-  doubts_ = static_cast<int>(std::clamp<DurationNs>(doubts_ + change, 0, kMostDoubts));
+  const std::int64_t change = took > kLong ? took / kMicrosecond : -1;
+  doubts_ = static_cast<int>(std::clamp<std::int64_t>(doubts_ + change, 0, kMostDoubts));
 }
 
 }  // namespace inferkit

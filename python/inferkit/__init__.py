@@ -6,6 +6,7 @@ is awaited, ``map`` answers many; all of them from any number of threads and eve
 
 import logging as _logging
 
+from . import _fork as _fork
 from . import errors
 from ._core import Result
 from ._facts import ResultInfo, Stats, TensorInfo

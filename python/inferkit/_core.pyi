@@ -8,7 +8,7 @@ import inferkit
 import inferkit._future
 import numpy.typing
 import typing
-__all__: list[str] = ['PendingCall', 'Result', 'RunCoroutine', 'SessionCore', 'await_loads', 'drop_held_back', 'error_table', 'future_conditions', 'on_notifier_thread', 'open_session', 'option_ranges', 'raise_held_back', 'runtime_info', 'stop_notifier']
+__all__: list[str] = ['PendingCall', 'Result', 'RunCoroutine', 'SessionCore', 'await_loads', 'drop_held_back', 'error_table', 'future_conditions', 'let_loads_in', 'on_notifier_thread', 'open_session', 'option_ranges', 'runtime_info', 'stop_notifier']
 class Result(dict[str, numpy.typing.NDArray[typing.Any]]):
     """
     The outputs of one call: a dict from output name to ndarray, in the model's order (or in that
@@ -252,12 +252,13 @@ class PendingCall:
         """
 def await_loads() -> None:
     """
-    Before a fork: waits until no other thread loads a library or a model, for 10 s at most. The
-    fork itself does so too, but holds the GIL meanwhile.
+    Before a fork: lets no other thread begin to load a library or a model until this one has
+    forked, and waits for those that do, for 10 s at most. The fork itself does so too, but holds
+    the GIL meanwhile. What a signal's handler raises here is raised when the fork is over.
     """
 def drop_held_back() -> None:
     """
-    After it, in the child: that is the parent's.
+    After a fork, in the child: what a signal's handler raised before it is the parent's.
     """
 def error_table() -> list[tuple[str, str, str, str]]:
     """
@@ -268,6 +269,10 @@ def future_conditions() -> list[typing.Any]:
     """
     The threading.Condition of every inferkit.Future, for the child of a fork: a thread of the
     parent may have been inside one.
+    """
+def let_loads_in() -> None:
+    """
+    After a fork, in the parent: others may load again also where it failed before it began.
     """
 def on_notifier_thread() -> bool:
     """
@@ -280,10 +285,6 @@ def open_session(session: typing.Any, *, library: bytes, path: bytes, content: b
 def option_ranges() -> dict[str, tuple[int, int]]:
     """
     Least and most of each numeric option of inferkit.Session; times in nanoseconds, sizes in bytes.
-    """
-def raise_held_back() -> None:
-    """
-    After it, in the parent: what a signal's handler has raised meanwhile is raised soon.
     """
 def runtime_info(path: str) -> dict[str, typing.Any]:
     """

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from . import _core
 from ._exit import RUNNING_MAY_TAKE, close_at_exit
-from ._fork import importing
+from ._inputs import entries_of, own_arrays
 from ._options import (
     ConfigValue,
     Model,
@@ -22,6 +22,7 @@ from ._options import (
     default_name,
     refuses_unknown_options,
 )
+from ._runtime import find_runtime
 from .errors import SessionClosedError
 
 if TYPE_CHECKING:
@@ -120,11 +121,7 @@ class Session(_core.SessionCore):
             },
             default_name(source["model"], source["path"]),
         )
-        with importing:  # a sixth of the time of `import inferkit`, and needed only now
-            from ._runtime import find_runtime
-
-            library = find_runtime()
-        _core.open_session(self, library=os.fsencode(library), **source, **options)
+        _core.open_session(self, library=os.fsencode(find_runtime()), **source, **options)
         close_at_exit(self)
 
     @classmethod
@@ -213,8 +210,6 @@ class Session(_core.SessionCore):
             InferkitError: As ``run_async``, when the turn of the failed request comes.
         """
         import asyncio
-
-        from ._inputs import entries_of, own_arrays
 
         pending: deque[asyncio.Task[_core.Result]] = deque()
         window, inputs = max(1, self._max_pending // 2), self.inputs

@@ -64,6 +64,31 @@ def test_import_pulls_in_no_other_package(package: str) -> None:
     assert package not in modules
 
 
+def test_nothing_of_inferkit_is_imported_later() -> None:
+    """A child forked in the midst of that would wait for the import's lock for ever."""
+    program = """
+        import asyncio, sys
+        import inferkit, onnx_models
+        known = set(sys.modules)
+
+        async def ask(session):
+            await session.run_async([[1.0, 2.0, 3.0]])
+            [None async for _ in session.map_async([{"x": [[1.0, 2.0, 3.0]]}])]
+
+        with inferkit.Session(onnx_models.identity()) as session:
+            session.run([[1.0, 2.0, 3.0]]).info, session.stats(), session.explain()
+            session.submit({"x": [[1.0, 2.0, 3.0]]}).result()
+            list(session.map([[[1.0, 2.0, 3.0]]]))
+            try:
+                session.run([[1.0]], outputs=["none such"])
+            except inferkit.InferkitError:
+                pass
+            asyncio.run(ask(session))
+        print([name for name in set(sys.modules) - known if name.startswith("inferkit")])
+    """
+    assert run_program(program) == (0, "[]\n", "")
+
+
 @needs_proc
 def test_import_opens_only_modules() -> None:
     strangers = strangers_opened(facts_after("import inferkit"))

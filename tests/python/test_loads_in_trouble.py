@@ -130,6 +130,114 @@ def test_ctrl_c_while_a_fork_waits_for_a_load_is_not_lost(slow_model: Path) -> N
     assert os.waitstatus_to_exitcode(os.wait()[1]) == 0
 
 
+def test_what_is_raised_while_a_fork_waits_skips_no_hook(tmp_path: Path) -> None:
+    """Those of Python's that were registered after inferkit was imported; twice in one process."""
+    program = f"""
+        import os, signal, threading, time, warnings
+        import inferkit
+        warnings.simplefilter("ignore", DeprecationWarning)
+        lock = threading.Lock()
+        def lock_it(): lock.acquire()
+        def unlock_it(): lock.release()
+        os.register_at_fork(before=lock_it, after_in_parent=unlock_it, after_in_child=unlock_it)
+        os.path.isfile = lambda path: True
+
+        def load(model):
+            try:
+                inferkit.Session(model)
+            except inferkit.ModelLoadError:
+                pass
+
+        def interrupt_and_end_the_load(model):
+            while True:
+                try:
+                    descriptor = os.open(model, os.O_WRONLY | os.O_NONBLOCK)
+                    break
+                except OSError:
+                    time.sleep(0.001)
+            reading.set()
+            while not lock.locked():
+                time.sleep(0.001)
+            for _ in range(100):
+                time.sleep(0.001)
+            os.kill(os.getpid(), signal.SIGINT)
+            os.close(descriptor)
+
+        for number in range(2):
+            model = {str(tmp_path)!r} + f"/{{number}}.onnx"
+            os.mkfifo(model)
+            reading = threading.Event()
+            work = [load, interrupt_and_end_the_load]
+            threads = [threading.Thread(target=each, args=[model]) for each in work]
+            for thread in threads:
+                thread.start()
+            reading.wait()
+            try:
+                if os.fork() == 0:
+                    os._exit(0)
+                for _ in range(1000):
+                    pass
+            except KeyboardInterrupt:
+                print("Ctrl-C", lock.locked(), os.wait()[1])
+            for thread in threads:
+                thread.join()
+    """
+    assert run_program(program) == (0, "Ctrl-C False 0\n" * 2, "")
+
+
+def test_a_fork_that_fails_holds_no_load_up() -> None:
+    program = """
+        import os, resource, threading, time
+        import inferkit, onnx_models
+
+        def fail_to_fork():
+            limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+            try:
+                os.forkpty()
+            except OSError as error:
+                print(type(error).__name__)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+        model = onnx_models.identity()
+        inferkit.Session(model).close()
+        forker = threading.Thread(target=fail_to_fork)
+        forker.start()
+        forker.join()
+        begun = time.monotonic()
+        inferkit.Session(model).close()
+        print(time.monotonic() - begun < 10)  # held back, each of its two loads waits for as long
+    """
+    assert run_program(program) == (0, "OSError\nTrue\n", "")
+
+
+def test_a_fork_at_the_end_of_the_stack_is_made_or_it_fails() -> None:
+    program = """
+        import os, warnings
+        import inferkit
+
+        def fork_at(depth):
+            if depth > 0:
+                return fork_at(depth - 1)
+            child = os.fork()
+            if child == 0:
+                os._exit(0)
+            return child
+
+        for depth in range(970, 1000):
+            try:
+                os.waitpid(fork_at(depth), 0)
+            except RecursionError:
+                try:
+                    print("lost", os.wait())
+                except ChildProcessError:
+                    pass
+    """
+    status, lost, _ = run_program(program)  # CPython's own hooks complain
+    assert (status, lost) == (0, "")
+
+
 def until_it_is_read(fifo: Path) -> int:
     """Wait until somebody opens it for reading; a descriptor to write to it."""
     while True:

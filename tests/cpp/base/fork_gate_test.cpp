@@ -87,7 +87,7 @@ TEST_CASE("fork_gate: loads that overlap without an end keep nobody from forking
   while (entered < 4) std::this_thread::yield();
   const TimeNs begun = steady_clock().now();
   for (int i = 0; i < 20; ++i) {
-    await_unforked(kForkWait);
+    static_cast<void>(await_unforked(kForkWait));
     close_fork_gate(kForkWait);
     open_fork_gate();
   }
@@ -97,8 +97,8 @@ TEST_CASE("fork_gate: loads that overlap without an end keep nobody from forking
 }
 
 TEST_CASE("fork_gate: between the wait and the fork only the thread that forks may load") {
-  await_unforked(kForkWait);
-  await_unforked(kForkWait);  // once more, and no other
+  CHECK_FALSE(await_unforked(kForkWait));
+  CHECK_FALSE(await_unforked(kForkWait));  // once more, and no other
   std::atomic<bool> entered{false};
   std::thread loader([&] {
     const Unforked whole;
@@ -116,11 +116,33 @@ TEST_CASE("fork_gate: between the wait and the fork only the thread that forks m
   CHECK(entered);
 }
 
+TEST_CASE("fork_gate: a fork that is not made after all lets loads in again") {
+  const auto enters_at_once = [] {
+    const TimeNs begun = steady_clock().now();
+    std::thread loader([] { const Unforked whole; });
+    loader.join();
+    return steady_clock().now() < begun + kForkWait;
+  };
+  CHECK_FALSE(await_unforked(kForkWait));
+  give_fork_up();
+  give_fork_up();  // nothing to give up
+  CHECK(enters_at_once());
+  std::optional<Unforked> loading;
+  loading.emplace();
+  const TimeNs begun = steady_clock().now();
+  close_fork_gate(10 * kMillisecond);  // of the next fork all is as it was
+  CHECK(steady_clock().now() >= begun + 10 * kMillisecond);
+  open_fork_gate();
+  loading.reset();
+  give_fork_up();  // it was made
+  CHECK(enters_at_once());
+}
+
 TEST_CASE("fork_gate: a fork waits for what its thread has not waited yet") {
   std::optional<Unforked> loading;
   loading.emplace();
   const TimeNs begun = steady_clock().now();
-  await_unforked(10 * kMillisecond);
+  CHECK(await_unforked(10 * kMillisecond));
   CHECK(steady_clock().now() >= begun + 10 * kMillisecond);
   close_fork_gate(kForkWait);
   open_fork_gate();
@@ -129,7 +151,7 @@ TEST_CASE("fork_gate: a fork waits for what its thread has not waited yet") {
   CHECK(steady_clock().now() >= begun + 11 * kMillisecond);
   open_fork_gate();
   loading.reset();
-  await_unforked(kForkWait);
+  CHECK_FALSE(await_unforked(kForkWait));
   close_fork_gate(kForkWait);
   CHECK(steady_clock().now() < begun + kForkWait);
   open_fork_gate();
