@@ -1,6 +1,7 @@
 """What does a caller pay who is alone? Blocks of calls, ours and onnxruntime's by turns.
 
-Beside (a) and (b) runs the null path too: what inferkit takes beyond it is its own bookkeeping.
+Beside (a) runs the null path too: what inferkit takes beyond it is its own bookkeeping. Not beside
+(b), which inferkit may run on all cores and the null path does not.
 """
 
 from time import perf_counter_ns
@@ -38,7 +39,7 @@ def _measure(record: Record, model: Model, blocks: int, peers_only: bool) -> Non
         from benchmarks.peers.ours import OursThreads
 
         peers.append(OursThreads(model.path))
-    if model.name in ("a", "b"):
+    if model.name == "a":
         from benchmarks.peers.null_path import NullPath
 
         peers.append(NullPath(model.path))
