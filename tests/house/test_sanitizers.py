@@ -22,12 +22,13 @@ def lost(left_out: str, tests: Path) -> list[str]:
     found = []
     for table in tomllib.loads(left_out).values():
         for name, reason in table.items():
-            file, _, function = name.partition("::")
+            file, _, function = name.partition("[")[0].partition("::")
+            case = name.partition("[")[2].removesuffix("]")
             text = (tests / file).read_text() if (tests / file).is_file() else ""
             named = re.search(
                 rf"^(async )?def {function}\(" if function else r"^def test_", text, re.M
             )
-            if not named or not reason.strip():
+            if not named or case not in text or not reason.strip():
                 found.append(name)
     return found
 
@@ -45,7 +46,9 @@ def test_each_mistake_is_seen(tmp_path: Path) -> None:
     (tmp_path / "test_a.py").write_text("def test_one() -> None: ...\n")
     entries = '"test_a.py::test_one" = "x"\n"test_a.py" = "x"\n'
     assert lost(f"[thread]\n{entries}", tmp_path) == []
-    wrong = '"test_a.py::test_two" = "x"\n"test_b.py" = "x"\n'
-    assert lost(f"[thread]\n{wrong}", tmp_path) == ["test_a.py::test_two", "test_b.py"]
+    assert lost('[thread]\n"test_a.py::test_one[None]" = "x"\n', tmp_path) == []
+    names = ["test_a.py::test_two", "test_a.py::test_one[two]", "test_b.py"]
+    wrong = "".join(f'"{name}" = "x"\n' for name in names)
+    assert lost(f"[thread]\n{wrong}", tmp_path) == names
     assert lost('[thread]\n"test_a.py" = " "\n', tmp_path) == ["test_a.py"]
     assert suppressed("# why\nrace:inferkit::Engine\n") == ["inferkit::Engine"]
