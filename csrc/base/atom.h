@@ -9,7 +9,7 @@
 
 namespace inferkit {
 
-// The production policy. A replacement offers the same six names.
+// The production policy. A replacement offers the same seven names.
 struct StdAtom {
   template <class T>
   using Atomic = std::atomic<T>;
@@ -27,6 +27,7 @@ struct StdAtom {
   static void wake(const Atomic<std::uint32_t>& word, int count) noexcept {
     parker::wake(word, count);
   }
+  static void yield() noexcept { parker::let_others_go_first(); }
   static void pause() noexcept {
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();

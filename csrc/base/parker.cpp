@@ -1,5 +1,7 @@
 #include "base/parker.h"
 
+#include <thread>
+
 #if defined(__linux__)
 
 #include <linux/futex.h>
@@ -84,3 +86,9 @@ void wake(const std::atomic<std::uint32_t>& word, int) noexcept {
 }  // namespace inferkit::parker
 
 #endif
+
+namespace inferkit::parker {
+
+void let_others_go_first() noexcept { std::this_thread::yield(); }
+
+}  // namespace inferkit::parker

@@ -17,4 +17,7 @@ void wait(const std::atomic<std::uint32_t>& word, std::uint32_t expected, TimeNs
 // is harmless, the memory is never unmapped.
 void wake(const std::atomic<std::uint32_t>& word, int count) noexcept;
 
+// Others who wait for this core go first, who was just woken among them; without one, at once.
+void let_others_go_first() noexcept;
+
 }  // namespace inferkit::parker

@@ -28,13 +28,15 @@ struct Batch {
   std::uint32_t rows = 0;
   Lane<Atom>* lane = nullptr;
   TimeNs claimed = 0;
+  bool has_callers = false;  // threads that wait for their answers
   bool has_parts = false;    // a member runs some of its rows only
   bool alone = true;         // no other batch was running when this one was claimed
   TimeNs stop_at = kNever;   // a lent thread must have it back by then
   bool was_stopped = false;  // told to; still holds for the next run of the lease
 
   // Left by the runner for the token holder, published by the lease's return.
-  DurationNs took = 0;  // 0: not to be learned from (failed)
+  DurationNs took = 0;    // 0: not to be learned from (failed)
+  TimeNs ended = kNever;  // when, where the run came to its end
   bool ran_out_of_memory = false;
   RetryGroups<Atom> retries;
   std::vector<Request<Atom>*> unfinished;  // had a part of their rows in this batch
@@ -57,10 +59,12 @@ struct Batch {
     deadlines.clear();
     retries.clear();
     unfinished.clear();
+    has_callers = false;
     has_parts = false;
     stop_at = kNever;
     rows = 0;
     took = 0;
+    ended = kNever;
     ran_out_of_memory = false;
     lane = nullptr;
   }

@@ -140,7 +140,11 @@ class Lane {
   }
 
   [[nodiscard]] bool empty() const noexcept { return entries_.empty() && retries_.empty(); }
-  [[nodiscard]] std::size_t requests() const noexcept { return entries_.size(); }
+  [[nodiscard]] std::size_t requests() const noexcept {
+    std::size_t count = entries_.size();
+    for (const Retry& retry : retries_) count += retry.group.size();
+    return count;
+  }
   [[nodiscard]] TimeNs earliest_deadline() const noexcept { return earliest_deadline_; }
   // Earliest deadline among those that cannot time themselves: they have no thread asleep.
   [[nodiscard]] TimeNs kept_deadline() const noexcept { return kept_deadline_; }

@@ -42,6 +42,8 @@ void LatencyTable::record(std::uint32_t rows, DurationNs took) noexcept {
 DurationNs LatencyTable::mean(std::uint32_t rows) const noexcept {
   if (measured_ == 0) return 0;
   const double want = std::max(rows, 1U);
+  const Bucket& nearest = buckets_[bucket_of(rows)];
+  if (nearest.rows == want) return static_cast<DurationNs>(nearest.mean);
   const Bucket* below = nullptr;
   const Bucket* above = nullptr;
   each_measured([&](const Bucket& bucket, std::uint32_t) {

@@ -21,9 +21,13 @@ class BlockingCaller {
   // Queues, and runs the batch that holds the request if nobody else has to come first.
   void start(Record* request) noexcept {
     scheduler_.push(request);
+    const bool last = scheduler_.crowded();
+    if (last) Atom::yield();
     Role<Atom> role;
     role.kind = Role<Atom>::Kind::caller;
     role.caller = request;
+    // With a deadline it might be late by now.
+    if (!last && request->deadline == kNever) role.now = request->arrival;
     lead(scheduler_.ring(role));
   }
 
@@ -103,12 +107,13 @@ class BlockingCaller {
   // One run for others at most; what is left is handed on.
   void lead(int lease) noexcept {
     if (lease == kNoLease) return;
+    Batch<Atom>& batch = scheduler_.batch(lease);
     {
       const FlushDenormals flush;
-      executor_.run(scheduler_.batch(lease), static_cast<std::uint32_t>(lease), RanOn::lent_thread,
-                    nullptr);
+      executor_.run(batch, static_cast<std::uint32_t>(lease), RanOn::lent_thread, nullptr);
     }
-    const int none = scheduler_.finish(lease, {});
+    const TimeNs ended = batch.ended;  // the batch is no longer ours then
+    const int none = scheduler_.finish(lease, {.now = ended});
     static_cast<void>(none);  // role none is never given one
   }
 

@@ -79,6 +79,7 @@ class Executor {
     backend_.run(batch.inputs, result->outputs(), RunContext{lease, batch.alone, &pool_});
     result->finished = clock_.now();
     check_outputs(batch, *result);
+    batch.ended = result->finished;
     batch.took = std::max<DurationNs>(1, result->finished - result->started);
     return result;
   }

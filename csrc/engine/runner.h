@@ -35,6 +35,7 @@ void serve_batches(std::uint32_t me, Scheduler<Atom>& scheduler, Executor<Atom>&
     while (lease != kNoLease) {
       executor.run(scheduler.batch(lease), static_cast<std::uint32_t>(lease), RanOn::runner,
                    nullptr);
+      if (scheduler.batch(lease).has_callers && scheduler.crowded()) Atom::yield();
       lease = scheduler.finish(lease, role);
     }
   }

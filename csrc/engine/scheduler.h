@@ -44,6 +44,7 @@ struct Role {
   const Request<Atom>* caller = nullptr;  // caller: its own request
   const Sink<Atom>* loop = nullptr;       // loop: whose requests it may run
   DurationNs budget = kLendLimit;         // loop: the longest run it may do
+  TimeNs now = kNever;                    // if the clock was read just now: a reading takes 25 ns
 };
 
 // Inbox, bell, lanes, leases (DESIGN section 2). A lease is the right to run one batch; leases are
@@ -126,6 +127,13 @@ class Scheduler {
     lanes_.seed(table, open_dim);
     publish_prediction(table);
   }
+  // Whether more requests than instances were in flight of late, and a run takes long enough: then
+  // threads that are about to take a batch let those go first whose answers have just been given,
+  // or two of them go on by themselves while all others wait for a core (docs/adr/0015).
+  [[nodiscard]] bool crowded() const noexcept {
+    // relaxed, both: a hint.
+    return crowded_.load(std::memory_order_relaxed) && predicted(1) > kWorthGoingLast;
+  }
   [[nodiscard]] DurationNs predicted(std::uint32_t rows) const noexcept {
     const DurationNs one = predicted_one_.load(std::memory_order_relaxed);
     const DurationNs full = predicted_full_.load(std::memory_order_relaxed);
@@ -138,6 +146,10 @@ class Scheduler {
  private:
   static constexpr int kMaxRounds = 4;
   static constexpr std::uint32_t kCompanyLasts = 16;  // batches of one request, nothing beside them
+  // Batches with no more in flight than instances. Who waits for a core gets it after some 3 ms,
+  // and is seen then: 50 runs of a model that just is worth it.
+  static constexpr std::uint32_t kCrowdLasts = 64;
+  static constexpr DurationNs kWorthGoingLast = 20 * kMicrosecond;
   static constexpr std::size_t kMaxLanes = 256;
 
   // What to do once the token is let go.
@@ -165,6 +177,7 @@ class Scheduler {
   }
 
   [[nodiscard]] int hold(const Role<Atom>& role) noexcept;
+  [[nodiscard]] TimeNs first_look(const Role<Atom>& role) noexcept;
   void take_in(Wakes& wakes) noexcept;
   void collect_returns(Wakes& wakes) noexcept;
   void take_back(Batch<Atom>& batch, Wakes& wakes) noexcept;
@@ -179,6 +192,7 @@ class Scheduler {
   [[nodiscard]] bool may_take(const Role<Atom>& role, const Lane<Atom>& lane, DurationNs predicted,
                               TimeNs now) const noexcept;
   [[nodiscard]] bool claim(Lane<Atom>& lane, std::uint32_t rows, std::uint32_t lease, TimeNs now);
+  void note_crowd() noexcept;
   [[nodiscard]] bool is_mine(const Role<Atom>& role, const Batch<Atom>& batch) const noexcept;
   void hand_over(std::uint32_t lease, DurationNs predicted, TimeNs now, Wakes& wakes) noexcept;
   void set_alarm(TimeNs now, Wakes& wakes) noexcept;
@@ -220,6 +234,7 @@ class Scheduler {
   typename Atom::template Atomic<std::uint32_t> closer_epoch_{Atom::counts_from()};
   // Threads that ended requests and still have to wake their sinks.
   typename Atom::template Atomic<std::uint32_t> tellers_{0};
+  typename Atom::template Atomic<bool> crowded_{false};
   typename Atom::template Atomic<DurationNs> predicted_one_{0};
   typename Atom::template Atomic<DurationNs> predicted_full_{0};
 
@@ -227,6 +242,7 @@ class Scheduler {
   alignas(kCacheLineBytes) std::uint32_t known_free_;  // leases whose return was booked
   std::uint64_t sequence_ = 0;
   std::uint32_t company_ = 0;   // batches until one that is alone may use every core
+  std::uint32_t crowd_ = 0;     // batches until there is no crowd any more
   TimeNs wait_until_ = kNever;  // decide() wants to be asked again then
   TimeNs alarm_ = kNever;       // what the keeper was last told
   const Upkeep* upkeep_ = nullptr;

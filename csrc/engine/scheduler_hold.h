@@ -14,7 +14,7 @@ int Scheduler<Atom>::hold(const Role<Atom>& role) noexcept {
     take_in(wakes);
     INFERKIT_FAILPOINT("scheduler.taken_in");
     collect_returns(wakes);
-    const TimeNs now = clock_.now();
+    const TimeNs now = round == 1 ? first_look(role) : clock_.now();
     tidy(now, wakes);
     dispatch(role, now, mine, wakes);
     set_alarm(now, wakes);
@@ -32,6 +32,15 @@ int Scheduler<Atom>::hold(const Role<Atom>& role) noexcept {
   INFERKIT_FAILPOINT("scheduler.let_go");
   send(wakes);
   return mine;
+}
+
+// The time that the taker brought, where nobody is queued who may have come after it.
+template <class Atom>
+TimeNs Scheduler<Atom>::first_look(const Role<Atom>& role) noexcept {
+  if (role.now == kNever) return clock_.now();
+  const std::size_t queued = lanes_.requests();
+  const bool mine = role.caller != nullptr && role.caller->state() == RequestState::queued;
+  return queued == 0 || (queued == 1 && mine) ? role.now : clock_.now();
 }
 
 template <class Atom>
@@ -67,7 +76,7 @@ template <class Atom>
 void Scheduler<Atom>::dispatch(const Role<Atom>& role, TimeNs now, int& mine, Wakes& wakes) {
   wait_until_ = kNever;
   wakes.hint = false;
-  if (known_free_ == 0) return;
+  if (known_free_ == 0 || lanes_.requests() == 0) return;
   lanes_.for_each([&](Lane<Atom>& lane) { lane.put_hopeless_behind(limits_.preferred_rows, now); });
   BatchLimits limits = limits_;
   if (resolver_.credits.closed()) limits.max_delay = 0;  // no company will come any more
@@ -126,6 +135,7 @@ bool Scheduler<Atom>::claim(Lane<Atom>& lane, std::uint32_t rows, std::uint32_t 
     }
     batch.members.push_back(request);
     batch.rows += request->next_rows();
+    batch.has_callers = batch.has_callers || request->sink == nullptr;
     batch.has_parts = batch.has_parts || request->parts != nullptr;
     if (request->sink != nullptr && request->deadline != kNever) {
       batch.deadlines.push_back({request->handle(), request->deadline});
@@ -155,12 +165,26 @@ bool Scheduler<Atom>::claim(Lane<Atom>& lane, std::uint32_t rows, std::uint32_t 
     --company_;
   }
   batch.alone = company_ == 0;
+  note_crowd();
   ++lane.running;
   lane.running_rows += batch.rows;
   known_free_ &= ~(1U << lease);
   // relaxed: collect_returns() has acquired what finish() released, here or before the token came.
   free_.fetch_and(~(1U << lease), std::memory_order_relaxed);
   return true;
+}
+
+template <class Atom>
+void Scheduler<Atom>::note_crowd() noexcept {
+  if (resolver_.credits.requests() > limits_.instances) {
+    crowd_ = kCrowdLasts;
+  } else if (crowd_ != 0) {
+    --crowd_;
+  }
+  const bool crowded = crowd_ != 0;
+  if (crowded_.load(std::memory_order_relaxed) != crowded) {  // seldom: many read it
+    crowded_.store(crowded, std::memory_order_relaxed);
+  }
 }
 
 template <class Atom>

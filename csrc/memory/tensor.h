@@ -40,8 +40,21 @@ class Shape {
 };
 
 // Product of the dimensions times the item size; nothing on overflow or a negative dimension.
-[[nodiscard]] std::optional<std::size_t> checked_bytes(DType dtype,
-                                                       std::span<const std::int64_t> dims) noexcept;
+// Inline: each request asks eight times.
+[[nodiscard]] inline std::optional<std::size_t> checked_bytes(
+    DType dtype, std::span<const std::int64_t> dims) noexcept {
+  std::size_t bytes = item_size(dtype);
+  bool empty = false;  // a zero dimension makes the product zero, yet the others must be sane too
+  for (const std::int64_t dim : dims) {
+    if (dim < 0) return std::nullopt;
+    if (dim == 0) {
+      empty = true;
+    } else if (__builtin_mul_overflow(bytes, static_cast<std::size_t>(dim), &bytes)) {
+      return std::nullopt;
+    }
+  }
+  return empty ? 0 : bytes;
+}
 
 // "[64, 128]"; -1 prints as "?".
 [[nodiscard]] std::string to_string(const Shape& shape);

@@ -187,6 +187,7 @@ struct ExploredAtom {
     const Execution* run = Execution::current();
     return run == nullptr ? 0 : run->counts_from();
   }
+  static void yield() { pause(); }
   static void pause() {
     if (Execution* run = Execution::concurrent()) run->pause();
   }

@@ -1,4 +1,4 @@
-// When a run may use every core: while callers stay alone.
+// When a run may use every core: while callers stay alone. When a taker lets others go first.
 #include <doctest/doctest.h>
 
 #include "engine/scheduler.h"
@@ -54,4 +54,53 @@ TEST_CASE("scheduler: a batch beside another one is company, and is for a while"
   desk.answer(first);
   desk.answer(second);
   CHECK(runs_until_alone(desk) > 4);
+}
+
+TEST_CASE("scheduler: more in flight than instances are a crowd, and are for a while") {
+  Desk desk({.instances = 2});
+  desk.measured(50 * kMicrosecond);
+  const int first = desk.ring_as_caller(desk.queue());
+  const int second = desk.ring_as_caller(desk.queue());
+  CHECK_FALSE(desk.scheduler.crowded());
+  desk.answer(first);
+  Record* third = desk.queue();
+  Record* fourth = desk.queue();
+  const int both = desk.ring_as_caller(third);
+  REQUIRE(desk.members(both) == std::vector<Record*>{third, fourth});
+  CHECK(desk.scheduler.crowded());
+  desk.answer(second);
+  desk.answer(both);
+  int runs = 0;
+  for (; desk.scheduler.crowded(); ++runs) {
+    REQUIRE(runs < 1000);
+    static_cast<void>(one_run(desk));
+  }
+  CHECK(runs > 50);  // who waits for a core is not in flight until it gets one
+}
+
+TEST_CASE("scheduler: nobody lets others go first for a run that takes no longer") {
+  for (const DurationNs took : {DurationNs{0}, 5 * kMicrosecond, 20 * kMicrosecond}) {
+    Desk desk({.instances = 1});
+    if (took != 0) desk.measured(took);
+    static_cast<void>(desk.queue());
+    REQUIRE(desk.ring_as_caller(desk.queue()) != kNoLease);
+    CHECK_FALSE(desk.scheduler.crowded());
+  }
+}
+
+TEST_CASE("scheduler: a batch tells whether threads wait for its answers") {
+  Desk desk({.instances = 1});
+  CountingSink sink;
+  static_cast<void>(desk.queue({.sink = &sink}));
+  const int told = desk.ring_as_runner();
+  CHECK_FALSE(desk.scheduler.batch(told).has_callers);
+  desk.answer(told);
+  static_cast<void>(desk.queue({.sink = &sink}));
+  static_cast<void>(desk.queue());
+  const int waited_for = desk.ring_as_runner();
+  REQUIRE(desk.members(waited_for).size() == 2);
+  CHECK(desk.scheduler.batch(waited_for).has_callers);
+  desk.answer(waited_for);
+  static_cast<void>(desk.queue({.sink = &sink}));
+  CHECK_FALSE(desk.scheduler.batch(desk.ring_as_runner()).has_callers);
 }

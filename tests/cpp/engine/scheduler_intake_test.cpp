@@ -102,4 +102,28 @@ TEST_CASE("scheduler: a close waits until who found no heap is told") {
   is_gone(desk, record);
 }
 
+TEST_CASE("scheduler: a time brought along is taken where nobody can have come after it") {
+  Desk desk({.instances = 4});
+  const TimeNs brought = desk.clock.now();
+  const auto claimed_of = [&](const Record* caller) {
+    return desk.scheduler.batch(desk.ring_as_caller(caller, brought)).claimed;
+  };
+  Record* alone = desk.queue();
+  desk.clock.advance(kMicrosecond);
+  CHECK(claimed_of(alone) == brought);
+  Record* first = desk.queue();
+  static_cast<void>(desk.queue());  // later than what the caller brings
+  CHECK(claimed_of(first) == desk.clock.now());
+  const Record* gone = desk.queue();
+  REQUIRE(desk.ring_as_runner() != kNoLease);
+  REQUIRE(gone->state() == RequestState::claimed);
+  static_cast<void>(desk.queue());  // another's, and later
+  Role<StdAtom> role = Desk::runner();
+  role.caller = gone;
+  role.now = brought;
+  const int last = desk.scheduler.ring(role);
+  REQUIRE(last != kNoLease);
+  CHECK(desk.scheduler.batch(last).claimed == desk.clock.now());
+}
+
 }  // namespace

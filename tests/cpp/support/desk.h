@@ -46,8 +46,9 @@ class Desk {
 
   [[nodiscard]] int ring() noexcept { return scheduler.ring({}); }
   [[nodiscard]] int ring_as_runner() noexcept { return scheduler.ring(runner()); }
-  [[nodiscard]] int ring_as_caller(const Record* record) noexcept {
+  [[nodiscard]] int ring_as_caller(const Record* record, TimeNs now = kNever) noexcept {
     Role<StdAtom> role;
+    role.now = now;
     role.kind = Kind::caller;
     role.caller = record;
     return scheduler.ring(role);
