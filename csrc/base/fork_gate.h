@@ -24,8 +24,8 @@ inline constexpr DurationNs kForkWait = 10 * kSecond;
 
 // Right before a fork of this thread, for who will hold something then that others need: closes the
 // gate, so that nobody else comes in until that fork, and waits until nobody is inside, but `wait`
-// at most; the fork then waits for what is left of that, not longer. True: it has waited.
-// Blocks: yes.
+// at most; the fork then waits for what is left of that, not longer. Called again before that fork,
+// it begins anew. True: somebody was inside. Blocks: yes, but not for 0.
 [[nodiscard]] bool await_unforked(DurationNs wait) noexcept;
 
 // After it, by the same thread: opens the gate where that fork was not made after all.

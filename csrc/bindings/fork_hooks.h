@@ -5,7 +5,7 @@
 
 namespace inferkit {
 
-// Adds await_loads(), raise_held_back() and drop_held_back() to the module. False with an exception
+// Adds await_loads(), let_loads_in() and drop_held_back() to the module. False with an exception
 // set.
 [[nodiscard]] bool add_fork_hooks(PyObject* module);
 

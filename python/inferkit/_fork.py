@@ -4,7 +4,7 @@ import os
 
 from . import _core
 
-# Nothing of inferkit is imported later than it is itself: a child forked in the midst of an import
+# Nothing is imported by inferkit later than it is itself: a child forked in the midst of an import
 # would find the module locked by a thread that it does not have. No functions of Python's here:
 # what a signal's handler raises in one is lost.
 if hasattr(os, "register_at_fork"):

@@ -59,7 +59,9 @@ def convert(value: object, info: TensorInfo) -> _Array:
             f"input '{info.name}': expected {_describe(info)}, got a {type(value).__name__} that "
             f"does not become an array: {type(error).__name__}: {error}"
         ) from error
-    if np.ma.is_masked(value):
+    # numpy imports that module when it is first asked for; a child forked meanwhile would wait for
+    # it for ever.
+    if hasattr(value, "_mask") and np.ma.is_masked(value):
         _refuse(info, found, "masked values have no meaning to a model; fill them first")
     if found.ndim > 8:
         _refuse(info, found, "wrong rank")

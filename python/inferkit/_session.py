@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from . import _core
 from ._exit import RUNNING_MAY_TAKE, close_at_exit
 from ._inputs import entries_of, own_arrays
+from ._opening import open_off_the_loop
 from ._options import (
     ConfigValue,
     Model,
@@ -138,8 +139,6 @@ class Session(_core.SessionCore):
         Raises:
             InferkitError: As the constructor.
         """
-        from ._opening import open_off_the_loop
-
         return await open_off_the_loop(partial(cls, model, **options))
 
     def map(

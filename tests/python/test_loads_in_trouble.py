@@ -131,15 +131,21 @@ def test_ctrl_c_while_a_fork_waits_for_a_load_is_not_lost(slow_model: Path) -> N
 
 
 def test_what_is_raised_while_a_fork_waits_skips_no_hook(tmp_path: Path) -> None:
-    """Those of Python's that were registered after inferkit was imported; twice in one process."""
+    """Those of Python's that were registered after inferkit was imported.
+
+    Twice in one process, where one more is registered in between.
+    """
     program = f"""
         import os, signal, threading, time, warnings
         import inferkit
         warnings.simplefilter("ignore", DeprecationWarning)
-        lock = threading.Lock()
-        def lock_it(): lock.acquire()
-        def unlock_it(): lock.release()
-        os.register_at_fork(before=lock_it, after_in_parent=unlock_it, after_in_child=unlock_it)
+        def lock_over_forks():
+            lock = threading.Lock()
+            def lock_it(): lock.acquire()
+            def unlock_it(): lock.release()
+            os.register_at_fork(before=lock_it, after_in_parent=unlock_it, after_in_child=unlock_it)
+            return lock
+        lock = lock_over_forks()
         os.path.isfile = lambda path: True
 
         def load(model):
@@ -181,8 +187,57 @@ def test_what_is_raised_while_a_fork_waits_skips_no_hook(tmp_path: Path) -> None
                 print("Ctrl-C", lock.locked(), os.wait()[1])
             for thread in threads:
                 thread.join()
+            lock = lock_over_forks()
     """
     assert run_program(program) == (0, "Ctrl-C False 0\n" * 2, "")
+
+
+def test_a_hook_that_forks_gets_nothing_of_what_was_raised_before_it(slow_model: Path) -> None:
+    program = f"""
+        import os, signal, threading, time, warnings
+        warnings.simplefilter("ignore", DeprecationWarning)
+        def fork_too():
+            if forked:
+                return
+            forked.append(True)
+            child = os.fork()
+            if child == 0:
+                os._exit(0)
+            for _ in range(1000):
+                pass
+            print("came to its end", os.waitpid(child, 0)[1])
+        forked = []
+        os.register_at_fork(before=fork_too)  # runs after inferkit's, which waits
+        import inferkit
+
+        def load():
+            try:
+                inferkit.Session(model)
+            except inferkit.ModelLoadError:
+                pass
+
+        def interrupt_and_end_the_load():
+            for _ in range(100):
+                time.sleep(0.001)
+            os.kill(os.getpid(), signal.SIGINT)
+            os.close(descriptor)
+
+        model = {str(slow_model)!r}
+        os.path.isfile = lambda path: True
+        loader = threading.Thread(target=load)
+        loader.start()
+        descriptor = os.open(model, os.O_WRONLY)  # once it is read
+        threading.Thread(target=interrupt_and_end_the_load).start()
+        try:
+            if os.fork() == 0:
+                os._exit(0)
+            for _ in range(1000):
+                pass
+        except KeyboardInterrupt:
+            print("Ctrl-C", os.wait()[1])
+        loader.join()
+    """
+    assert run_program(program) == (0, "came to its end 0\nCtrl-C 0\n", "")
 
 
 def test_a_fork_that_fails_holds_no_load_up() -> None:

@@ -243,7 +243,10 @@ def test_a_session_that_nobody_waits_for_any_more_is_closed(late: bool) -> None:
             await opening
         cancelled.set()
 
-    asyncio.run(main())  # joins the thread that opened it
+    asyncio.run(main())
+    for thread in threading.enumerate():
+        if thread.name == "inferkit-open":
+            thread.join()
     assert [session.closed for session in opened] == [True]
 
 
