@@ -192,6 +192,29 @@ def test_what_is_raised_while_a_fork_waits_skips_no_hook(tmp_path: Path) -> None
     assert run_program(program) == (0, "Ctrl-C False 0\n" * 2, "")
 
 
+def test_a_fork_keeps_the_gil_where_nobody_loads() -> None:
+    """A signal that came while it is taken back would be raised in somebody's hook, and lost."""
+    program = """
+        import _thread, sys, time
+        import inferkit
+        sys.setswitchinterval(100)
+        before_release = 0
+        for _ in range(50):
+            ran = []
+            _thread.start_new_thread(ran.append, (True,))
+            until = time.perf_counter() + 0.002
+            while time.perf_counter() < until:  # it comes to wait for the GIL
+                pass
+            inferkit._core.await_loads()
+            inferkit._core.let_loads_in()
+            before_release += len(ran)
+            while not ran:
+                time.sleep(0.001)
+        print(before_release)
+    """
+    assert run_program(program) == (0, "0\n", "")
+
+
 def test_a_hook_that_forks_gets_nothing_of_what_was_raised_before_it(slow_model: Path) -> None:
     program = f"""
         import os, signal, threading, time, warnings

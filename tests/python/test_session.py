@@ -219,6 +219,37 @@ def test_open_raises_what_the_constructor_raises() -> None:
         asyncio.run(inferkit.Session.open(MODEL, max_batch=3))  # type: ignore[call-arg]
 
 
+def join_openers() -> None:
+    for thread in threading.enumerate():
+        if thread.name == "inferkit-open":
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_who_is_cancelled_as_the_session_comes_leaves_none_open(fails: bool) -> None:
+    opened: list[inferkit.Session] = []
+
+    class Seen(inferkit.Session):
+        """Known from outside once it is open."""
+
+        def __init__(self, model: bytes) -> None:
+            super().__init__(b"none" if fails else model)
+            opened.append(self)
+
+    async def main() -> None:
+        opening = asyncio.ensure_future(Seen.open(MODEL))
+        await asyncio.sleep(0)
+        join_openers()  # the loop is to be told of it
+        asyncio.get_running_loop().slow_callback_duration = 100
+        asyncio.get_running_loop().call_soon(opening.cancel)  # right after that
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+
+    asyncio.run(main())
+    assert [session.closed for session in opened] == ([] if fails else [True])
+
+
 @pytest.mark.parametrize("late", [False, True])
 def test_a_session_that_nobody_waits_for_any_more_is_closed(late: bool) -> None:
     loading, cancelled = threading.Event(), threading.Event()
@@ -244,9 +275,7 @@ def test_a_session_that_nobody_waits_for_any_more_is_closed(late: bool) -> None:
         cancelled.set()
 
     asyncio.run(main())
-    for thread in threading.enumerate():
-        if thread.name == "inferkit-open":
-            thread.join()
+    join_openers()
     assert [session.closed for session in opened] == [True]
 
 
