@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import machine, models
+from benchmarks.alarm import Alarm
 from benchmarks.models import Model
 from benchmarks.peers.greedy_inline import GreedyInline
 from benchmarks.peers.greedy_worker_gathered import GreedyWorkerGathered
@@ -132,7 +133,10 @@ async def _window(peer: Peer, rows: Sequence[Row], rate: float, seconds: float) 
 async def _arrivals(
     peer: Peer, arguments: list[Any], rate: float, seconds: float, latencies: list[int]
 ) -> None:
-    """All requests of ``seconds``, each at its moment or as soon after it as the loop comes by."""
+    """All requests of ``seconds``, each at its moment or as soon after it as the loop comes by.
+
+    The loop sleeps between two of them, as one does that waits for a socket.
+    """
     random = np.random.default_rng(11)
     gaps = random.exponential(1e9 / rate, int(rate * seconds))
     call, tasks = peer.call, set()
@@ -146,14 +150,15 @@ async def _arrivals(
             latencies.append(perf_counter_ns() - meant)
 
     moments = (perf_counter_ns() + np.cumsum(gaps)).astype(np.int64).tolist()
-    for number, meant in enumerate(moments):
-        while perf_counter_ns() < meant:
-            await asyncio.sleep(0)  # a timer of the loop would be late by up to a millisecond
-        if len(latencies) + 20_000 < number:  # hopeless: what is not answered counts as late
-            break
-        task = asyncio.ensure_future(ask(arguments[number % len(arguments)], meant))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
+    with Alarm() as alarm:
+        for number, meant in enumerate(moments):
+            if perf_counter_ns() < meant:
+                await alarm.until(meant)
+            if len(latencies) + 20_000 < number:  # hopeless: what is not answered counts as late
+                break
+            task = asyncio.ensure_future(ask(arguments[number % len(arguments)], meant))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
     await asyncio.gather(*tasks)
 
 

@@ -2,38 +2,28 @@
 
 #if defined(INFERKIT_TESTING)
 
-#include <pthread.h>
-
 #include <limits>
 #include <map>
 #include <mutex>
 #include <random>
 #include <utility>
 
+#include "base/fork_mutex.h"
 #include "base/parker.h"
 
 namespace inferkit::failpoint {
 namespace {
 
 struct Registry {
-  std::mutex mutex;
+  // Made before any pool's, so that a fork takes it after theirs: points are found under those.
+  ForkMutex mutex;
   std::map<std::string, std::unique_ptr<Point>, std::less<>> points;
 };
 
-Registry& make_registry();
-
 // Leaked: visited until the process is gone.
-Registry& the_registry = make_registry();
+Registry& the_registry = *new Registry;
 
 Registry& registry() { return the_registry; }
-
-// A fork waits until nobody holds it: a child would find it held for ever.
-Registry& make_registry() {
-  const auto lock = [] { registry().mutex.lock(); };
-  const auto unlock = [] { registry().mutex.unlock(); };
-  pthread_atfork(lock, unlock, unlock);
-  return *new Registry;
-}
 
 }  // namespace
 

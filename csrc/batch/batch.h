@@ -35,8 +35,9 @@ struct Batch {
   bool was_stopped = false;  // told to; still holds for the next run of the lease
 
   // Left by the runner for the token holder, published by the lease's return.
-  DurationNs took = 0;    // 0: not to be learned from (failed)
-  TimeNs ended = kNever;  // when, where the run came to its end
+  DurationNs took = 0;     // 0: not to be learned from (failed)
+  bool on_a_loop = false;  // where that was
+  TimeNs ended = kNever;   // when, where the run came to its end
   bool ran_out_of_memory = false;
   RetryGroups<Atom> retries;
   std::vector<Request<Atom>*> unfinished;  // had a part of their rows in this batch

@@ -25,6 +25,7 @@ class Lane {
   // `quiet`: what warm-up measured, if it did; it outlives the lane, whose live table starts as it.
   explicit Lane(const Record& first, const LatencyTable* quiet = nullptr)
       : latency(quiet == nullptr ? LatencyTable() : *quiet),
+        on_loop(latency),
         quiet_(quiet),
         hash_(first.lane_hash),
         dims_(first.lane_dims.view().begin(), first.lane_dims.view().end()) {}
@@ -110,6 +111,10 @@ class Lane {
   [[nodiscard]] const void* front_sink() const noexcept {
     return takes_retry() || entries_.empty() ? nullptr : entries_.front().request->sink;
   }
+  // Of the first request, which every batch takes; 0 where a group that runs again comes first.
+  [[nodiscard]] std::uint32_t front_rows() const noexcept {
+    return takes_retry() || entries_.empty() ? 0 : entries_.front().request->next_rows();
+  }
   // Whether the next batch is what pop_retry() gives, and not what pop_within() does.
   [[nodiscard]] bool takes_retry() const noexcept {
     if (retries_.empty() || entries_.empty()) return !retries_.empty();
@@ -140,6 +145,7 @@ class Lane {
   }
 
   [[nodiscard]] bool empty() const noexcept { return entries_.empty() && retries_.empty(); }
+  [[nodiscard]] std::uint32_t rows() const noexcept { return rows_; }  // queued
   [[nodiscard]] std::size_t requests() const noexcept {
     std::size_t count = entries_.size();
     for (const Retry& retry : retries_) count += retry.group.size();
@@ -182,7 +188,15 @@ class Lane {
     return state;
   }
 
+  // Of a run that was `on_a_loop`, or elsewhere.
+  void learn(std::uint32_t rows, DurationNs took, bool on_a_loop) noexcept {
+    latency.record(rows, took);
+    // A loop that runs nothing learns from others that took less than it thinks it might.
+    if (on_a_loop || !on_loop.measured() || took < on_loop.usual(rows)) on_loop.record(rows, took);
+  }
+
   LatencyTable latency;
+  LatencyTable on_loop;  // of a thread that is awake: woken for it, a run may take twice as long
   std::uint32_t running = 0;       // batches of this lane that hold a lease
   std::uint32_t running_rows = 0;  // of these
   std::uint64_t last_used = 0;     // for eviction

@@ -58,13 +58,13 @@ DurationNs LatencyTable::mean(std::uint32_t rows) const noexcept {
   return static_cast<DurationNs>(below->mean + share * (above->mean - below->mean));
 }
 
-DurationNs LatencyTable::p99(std::uint32_t rows) const noexcept {
+DurationNs LatencyTable::bound(std::uint32_t rows, double deviations) const noexcept {
   const Bucket& bucket = buckets_[bucket_of(rows)];
   const DurationNs expected = mean(rows);
   // With few samples the deviation says nothing yet: assume a quarter of the mean.
   const double deviation =
       bucket.count >= 8 ? bucket.deviation : static_cast<double>(expected) / 4.0;
-  return expected + static_cast<DurationNs>(4.0 * deviation);
+  return expected + static_cast<DurationNs>(deviations * deviation);
 }
 
 DurationNs LatencyTable::fixed_cost() const noexcept {
@@ -127,6 +127,16 @@ std::uint32_t LatencyTable::smallest_good_rows(std::uint32_t least,
     const bool good = in_range(size) && per_row(bucket.mean, bucket.rows) <= kPartLoss * best;
     if (good) rows = size;
     return !good;
+  });
+  return rows;
+}
+
+std::uint32_t LatencyTable::rows_within(DurationNs time, std::uint32_t most) const noexcept {
+  std::uint32_t rows = 0;
+  each_measured([&](const Bucket&, std::uint32_t size) {
+    const bool fits = size < most && usual(size) <= time;
+    if (fits) rows = size;
+    return size < most;
   });
   return rows;
 }

@@ -25,7 +25,9 @@ class LatencyTable {
   [[nodiscard]] DurationNs mean(std::uint32_t rows) const noexcept;
 
   // A bound that all but about one run in a hundred keep: mean + 4 mean deviations.
-  [[nodiscard]] DurationNs p99(std::uint32_t rows) const noexcept;
+  [[nodiscard]] DurationNs p99(std::uint32_t rows) const noexcept { return bound(rows, 4.0); }
+  // One that most runs keep: mean + a mean deviation.
+  [[nodiscard]] DurationNs usual(std::uint32_t rows) const noexcept { return bound(rows, 1.0); }
 
   // The part of a batch's cost that does not grow with its rows: mean(1) less the cost of a row.
   [[nodiscard]] DurationNs fixed_cost() const noexcept;
@@ -39,6 +41,9 @@ class LatencyTable {
   // time per row is at most kPartLoss times the least of these.
   [[nodiscard]] std::uint32_t smallest_good_rows(std::uint32_t least,
                                                  std::uint32_t most) const noexcept;
+
+  // The largest of the measured sizes below `most` whose usual time is within `time`; 0: none.
+  [[nodiscard]] std::uint32_t rows_within(DurationNs time, std::uint32_t most) const noexcept;
 
   // What a batch costs beside its run: most of it is to wake whoever waits for the answers, on
   // caches that the run has emptied (measured with an event loop: 24 us).
@@ -62,6 +67,7 @@ class LatencyTable {
   static constexpr std::size_t kBuckets = 42;
   static constexpr std::uint32_t kMemory = 16;
 
+  [[nodiscard]] DurationNs bound(std::uint32_t rows, double deviations) const noexcept;
   [[nodiscard]] static std::size_t bucket_of(std::uint32_t rows) noexcept;
   [[nodiscard]] std::uint32_t extrapolated_rows(std::uint32_t limit) const noexcept;
   [[nodiscard]] static std::uint32_t size_of(std::size_t bucket) noexcept;

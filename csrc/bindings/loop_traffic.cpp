@@ -39,7 +39,9 @@ void LoopPort::send_off(RunCoroutine* coroutine, EngineRequest* request, bool at
   ++outstanding_;
   const std::uint32_t rows = std::max(request->rows, 1U);
   const DurationNs budget = engine.options().inline_budget_ns;
-  const bool dear = !engine.runs_within(budget, unflushed_rows_ + rows);
+  // Where half of them fits, the loop runs that (see Scheduler::rows_for); alone they have to fit.
+  const bool dear = !engine.runs_within(budget, rows, true) ||
+                    !engine.runs_within(2 * budget, unflushed_rows_ + rows, true);
   if (dear && !resuming_) return engine.submit(request);
   engine.enqueue(request);
   ++unflushed_;

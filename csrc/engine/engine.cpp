@@ -187,8 +187,8 @@ void Engine::submit(EngineRequest* request) noexcept {
 }
 void Engine::enqueue(EngineRequest* request) noexcept { core_->scheduler.push(request); }
 
-bool Engine::runs_within(DurationNs time, std::uint32_t rows) const noexcept {
-  const DurationNs predicted = core_->scheduler.predicted(rows);
+bool Engine::runs_within(DurationNs time, std::uint32_t rows, bool on_loop) const noexcept {
+  const DurationNs predicted = core_->scheduler.predicted(rows, on_loop);
   return predicted > 0 && predicted <= time;
 }
 

@@ -80,8 +80,10 @@ class Engine {
   void submit(EngineRequest* request) noexcept;
   // Queues without ringing: a flush() by the same thread must follow.
   void enqueue(EngineRequest* request) noexcept;
-  // Whether a batch of `rows` rows is expected to take no longer; not where nothing is known yet.
-  [[nodiscard]] bool runs_within(DurationNs time, std::uint32_t rows) const noexcept;
+  // Whether a batch of `rows` rows is expected to take no longer, in flush() where it is `on_loop`;
+  // not where nothing is known yet.
+  [[nodiscard]] bool runs_within(DurationNs time, std::uint32_t rows,
+                                 bool on_loop = false) const noexcept;
   // Runs batches that hold requests of `sink` on this thread until there are none, an instance is
   // not free, or `budget` is spent; what is left goes to the runners. The answers are in
   // sink->answers, without a wake(). Returns the time spent. Blocks: for the runs.

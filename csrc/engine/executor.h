@@ -80,6 +80,7 @@ class Executor {
     result->finished = clock_.now();
     check_outputs(batch, *result);
     batch.ended = result->finished;
+    batch.on_a_loop = on == RanOn::event_loop;
     batch.took = std::max<DurationNs>(1, result->finished - result->started);
     return result;
   }

@@ -125,7 +125,7 @@ class Scheduler {
   // What warm-up measured, and with which size of every open dimension; before the first request.
   void seed(const LatencyTable& table, std::int64_t open_dim) noexcept {
     lanes_.seed(table, open_dim);
-    publish_prediction(table);
+    publish(table, table);
   }
   // Whether more requests than instances were in flight of late, and a run takes long enough: then
   // threads that are about to take a batch let those go first whose answers have just been given,
@@ -134,9 +134,11 @@ class Scheduler {
     // relaxed, both: a hint.
     return crowded_.load(std::memory_order_relaxed) && predicted(1) > kWorthGoingLast;
   }
-  [[nodiscard]] DurationNs predicted(std::uint32_t rows) const noexcept {
-    const DurationNs one = predicted_one_.load(std::memory_order_relaxed);
-    const DurationNs full = predicted_full_.load(std::memory_order_relaxed);
+  // How long so many rows take, on an event loop's thread or another; 0: not known.
+  [[nodiscard]] DurationNs predicted(std::uint32_t rows, bool on_loop = false) const noexcept {
+    const Prediction& known = on_loop ? predicted_on_loop_ : predicted_;
+    const DurationNs one = known.one.load(std::memory_order_relaxed);
+    const DurationNs full = known.full.load(std::memory_order_relaxed);
     if (limits_.max_rows <= 1) return one;
     const std::uint32_t more = std::max(rows, 1U) - 1;  // no rows run as one
     const double share = static_cast<double>(more) / (limits_.max_rows - 1);
@@ -189,7 +191,11 @@ class Scheduler {
   void stop_overruns(TimeNs now, Wakes& wakes) noexcept;
   void take_back_stop(Batch<Atom>& batch, std::uint32_t lease) noexcept;
   void dispatch(const Role<Atom>& role, TimeNs now, int& mine, Wakes& wakes);
-  [[nodiscard]] bool may_take(const Role<Atom>& role, const Lane<Atom>& lane, DurationNs predicted,
+  [[nodiscard]] std::uint32_t rows_for(const Role<Atom>& role, const Lane<Atom>& lane,
+                                       std::uint32_t rows) const noexcept;
+  [[nodiscard]] bool goes_on(const Role<Atom>& role, const Lane<Atom>& lane,
+                             int mine) const noexcept;
+  [[nodiscard]] bool may_take(const Role<Atom>& role, const Lane<Atom>& lane, std::uint32_t rows,
                               TimeNs now) const noexcept;
   [[nodiscard]] bool claim(Lane<Atom>& lane, std::uint32_t rows, std::uint32_t lease, TimeNs now);
   void note_crowd() noexcept;
@@ -209,10 +215,20 @@ class Scheduler {
   void arm_keeper(TimeNs at, Wakes& wakes) noexcept;
   void become_teller(Wakes& wakes) noexcept;
   void send(Wakes& wakes) noexcept;
-  void publish_prediction(const LatencyTable& table) noexcept {
-    if (!table.measured()) return;
-    predicted_one_.store(table.mean(1), std::memory_order_relaxed);
-    predicted_full_.store(table.mean(limits_.max_rows), std::memory_order_relaxed);
+  // Of the lane that ran last. relaxed, here and below: hints.
+  struct Prediction {
+    typename Atom::template Atomic<DurationNs> one{0};
+    typename Atom::template Atomic<DurationNs> full{0};
+  };
+  void publish(const LatencyTable& table, const LatencyTable& on_loop) noexcept {
+    const auto tell = [](Prediction& prediction, DurationNs one, DurationNs full) {
+      prediction.one.store(one, std::memory_order_relaxed);
+      prediction.full.store(full, std::memory_order_relaxed);
+    };
+    const std::uint32_t rows = limits_.max_rows;
+    if (table.measured()) tell(predicted_, table.mean(1), table.mean(rows));
+    // What may_take() asks: what a loop is told to keep, and then may not take, would come late.
+    if (on_loop.measured()) tell(predicted_on_loop_, on_loop.usual(1), on_loop.usual(rows));
   }
 
   const BatchLimits limits_;
@@ -235,8 +251,8 @@ class Scheduler {
   // Threads that ended requests and still have to wake their sinks.
   typename Atom::template Atomic<std::uint32_t> tellers_{0};
   typename Atom::template Atomic<bool> crowded_{false};
-  typename Atom::template Atomic<DurationNs> predicted_one_{0};
-  typename Atom::template Atomic<DurationNs> predicted_full_{0};
+  Prediction predicted_;
+  Prediction predicted_on_loop_;
 
   // The token holder's.
   alignas(kCacheLineBytes) std::uint32_t known_free_;  // leases whose return was booked

@@ -88,16 +88,18 @@ void Scheduler<Atom>::dispatch(const Role<Atom>& role, TimeNs now, int& mine, Wa
       return;
     }
     Lane<Atom>& lane = lanes_.lane(decision.lane);
-    const DurationNs predicted = lane.latency.p99(decision.rows);
-    const bool for_me = mine == kNoLease && may_take(role, lane, predicted, now);
+    const std::uint32_t rows =
+        mine == kNoLease ? rows_for(role, lane, decision.rows) : decision.rows;
+    const DurationNs predicted = lane.latency.p99(rows);
+    const bool for_me = mine == kNoLease && may_take(role, lane, rows, now);
     // Nobody here to run it and nobody asleep in it to hand it to: a runner claims it when it is
     // awake, and until then the batch keeps growing.
     if (!for_me && (lane.callers() == 0 || predicted > kLendLimit || lane.takes_retry())) {
-      wakes.hint = true;
+      wakes.hint = !goes_on(role, lane, mine);
       return;
     }
     const auto lease = static_cast<std::uint32_t>(__builtin_ctz(known_free_));
-    if (!claim(lane, decision.rows, lease, now)) continue;
+    if (!claim(lane, rows, lease, now)) continue;
     if (for_me && is_mine(role, batches_[lease])) {
       mine = static_cast<int>(lease);
       batches_[lease].stop_at = wanted_back(role, now);
@@ -107,18 +109,43 @@ void Scheduler<Atom>::dispatch(const Role<Atom>& role, TimeNs now, int& mine, Wa
   }
 }
 
+// A loop takes what fits its budget where that is half of the batch or more: a runner takes the
+// rest at the same time. Of less the loop would soon be asked again, and the batches be small.
 template <class Atom>
-bool Scheduler<Atom>::may_take(const Role<Atom>& role, const Lane<Atom>& lane, DurationNs predicted,
+std::uint32_t Scheduler<Atom>::rows_for(const Role<Atom>& role, const Lane<Atom>& lane,
+                                        std::uint32_t rows) const noexcept {
+  const bool whole = role.kind != Role<Atom>::Kind::loop || lane.front_sink() != role.loop ||
+                     lane.on_loop.usual(rows) <= role.budget;
+  if (whole) return rows;
+  const std::uint32_t part = lane.on_loop.rows_within(role.budget, rows);
+  return 2 * part >= rows && part >= lane.front_rows() ? part : rows;
+}
+
+// Whether the loop that runs `mine` is expected to have time for all that is left, too.
+template <class Atom>
+bool Scheduler<Atom>::goes_on(const Role<Atom>& role, const Lane<Atom>& lane,
+                              int mine) const noexcept {
+  if (mine == kNoLease || role.kind != Role<Atom>::Kind::loop) return false;
+  if (lane.front_sink() != role.loop || lane.requests() != lanes_.requests()) return false;
+  const Batch<Atom>& batch = batches_[static_cast<std::size_t>(mine)];
+  const DurationNs first = batch.lane->on_loop.usual(batch.rows);
+  return first + lane.on_loop.usual(lane.rows()) <= role.budget;
+}
+
+template <class Atom>
+bool Scheduler<Atom>::may_take(const Role<Atom>& role, const Lane<Atom>& lane, std::uint32_t rows,
                                TimeNs now) const noexcept {
   using Kind = typename Role<Atom>::Kind;
   if (role.kind == Kind::runner) return true;
   if (role.kind == Kind::none || lane.takes_retry()) return false;
   if (role.kind == Kind::loop) {
     // Unmeasured, a run may take for ever: not on an event loop's thread.
-    return lane.front_sink() == role.loop && lane.latency.measured() && predicted <= role.budget;
+    return lane.front_sink() == role.loop && lane.on_loop.measured() &&
+           lane.on_loop.usual(rows) <= role.budget;
   }
   const Record& caller = *role.caller;
   if (caller.lane != &lane || caller.state() != RequestState::queued) return false;
+  const DurationNs predicted = lane.latency.p99(rows);
   if (caller.deadline == kNever) return predicted <= kLendLimit;
   return lane.latency.measured() && predicted <= std::min(kLendLimit, caller.deadline - now);
 }

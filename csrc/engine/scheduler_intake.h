@@ -25,8 +25,8 @@ void Scheduler<Atom>::collect_returns(Wakes& wakes) noexcept {
     --batch.lane->running;
     batch.lane->running_rows -= batch.rows;
     if (batch.took > 0) {
-      batch.lane->latency.record(batch.rows, batch.took);
-      publish_prediction(batch.lane->latency);
+      batch.lane->learn(batch.rows, batch.took, batch.on_a_loop);
+      publish(batch.lane->latency, batch.lane->on_loop);
     }
     if (!batch.retries.empty() || !batch.unfinished.empty()) take_back(batch, wakes);
     batch.clear();

@@ -185,6 +185,24 @@ TEST_CASE("latency_table: the smallest size of a range that costs next to nothin
   CHECK(LatencyTable().smallest_good_rows(3, 7) == 7);
 }
 
+TEST_CASE("latency_table: the largest size that usually fits a time") {
+  LatencyTable table;
+  for (const std::uint32_t rows : {1, 8, 16, 32}) {
+    for (int i = 0; i < 8; ++i) table.record(rows, rows * kMicrosecond);
+  }
+  CHECK(table.rows_within(20 * kMicrosecond, 32) == 16);
+  CHECK(table.rows_within(16 * kMicrosecond, 32) == 16);
+  CHECK(table.rows_within(16 * kMicrosecond - 1, 32) == 8);
+  CHECK(table.rows_within(kSecond, 32) == 16);  // less than all
+  CHECK(table.rows_within(0, 32) == 0);
+  CHECK(LatencyTable().rows_within(kSecond, 32) == 0);
+  LatencyTable uneven;
+  for (int i = 0; i < 400; ++i) uneven.record(8, (i % 2 == 0 ? 10 : 30) * kMicrosecond);
+  CHECK(uneven.usual(8) > 25 * kMicrosecond);
+  CHECK(uneven.usual(8) < 35 * kMicrosecond);
+  CHECK(uneven.p99(8) > 50 * kMicrosecond);
+}
+
 TEST_CASE("latency_table: beyond what was measured, as far as the fixed cost matters") {
   LatencyTable conv;  // dear rows: there was time for two sizes, and 6.4 % to gain
   conv.record(1, 8'907 * kMicrosecond);

@@ -164,33 +164,6 @@ TEST_CASE("scheduler: every free instance gets a batch at once") {
   CHECK_FALSE(desk.scheduler.batch(2).alone);
 }
 
-// --- event loops --------------------------------------------------------------------------------
-
-TEST_CASE("scheduler: a loop runs its own requests within its budget") {
-  Desk desk;
-  desk.measured(50 * kMicrosecond);
-  CountingSink mine;
-  CountingSink other;
-  Record* first = desk.queue({.sink = &mine});
-  CHECK(desk.ring_as_loop(&mine, 50 * kMicrosecond - 1) == kNoLease);
-  CHECK(desk.ring_as_loop(&other, kSecond) == kNoLease);
-  CHECK(first->state() == State::queued);
-  Record* theirs = desk.queue({.sink = &other});
-  const int lease = desk.ring_as_loop(&mine, 50 * kMicrosecond);
-  REQUIRE(lease == 0);
-  CHECK(desk.members(lease) == Members{first, theirs});  // it may serve others on the way
-}
-
-TEST_CASE("scheduler: a loop never runs what nobody has measured") {
-  Desk desk;
-  CountingSink mine;
-  Record* request = desk.queue({.sink = &mine});
-  CHECK(desk.ring_as_loop(&mine, 0) == kNoLease);
-  CHECK(desk.ring_as_loop(&mine, kSecond) == kNoLease);
-  CHECK(request->state() == State::queued);
-  CHECK(desk.ring_as_runner() == 0);
-}
-
 TEST_CASE("scheduler: the prediction for a request without rows is that of one row") {
   Desk desk({.max_rows = 64, .preferred_rows = 64});
   LatencyTable table;

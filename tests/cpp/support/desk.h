@@ -54,11 +54,19 @@ class Desk {
     return scheduler.ring(role);
   }
   [[nodiscard]] int ring_as_loop(const Sink<StdAtom>* sink, DurationNs budget) noexcept {
+    return scheduler.ring(loop(sink, budget));
+  }
+  // The batch was answered.
+  [[nodiscard]] int finish_as_loop(int lease, const Sink<StdAtom>* sink,
+                                   DurationNs budget) noexcept {
+    return scheduler.finish(lease, loop(sink, budget));
+  }
+  [[nodiscard]] static Role<StdAtom> loop(const Sink<StdAtom>* sink, DurationNs budget) noexcept {
     Role<StdAtom> role;
     role.kind = Kind::loop;
     role.loop = sink;
     role.budget = budget;
-    return scheduler.ring(role);
+    return role;
   }
   [[nodiscard]] static Role<StdAtom> runner() noexcept {
     Role<StdAtom> role;
