@@ -279,6 +279,41 @@ def test_a_session_that_nobody_waits_for_any_more_is_closed(late: bool) -> None:
     assert [session.closed for session in opened] == [True]
 
 
+@pytest.mark.parametrize("gives_up", ["cancelled", "thrown away"])
+def test_a_loop_that_closes_as_the_session_comes_leaves_none_open(gives_up: str) -> None:
+    loading, go = threading.Event(), threading.Event()
+    opened: list[inferkit.Session] = []
+
+    class Slow(inferkit.Session):
+        """Is there when its opener has given up, and the loop is yet to close."""
+
+        def __init__(self, model: bytes) -> None:
+            loading.set()
+            assert go.wait(PATIENCE)
+            super().__init__(model)
+            opened.append(self)
+
+    async def main() -> None:
+        opening = Slow.open(MODEL)
+        if gives_up == "thrown away":
+            opening.send(None)  # as the loop would, once
+            until(loading.is_set)
+            return opening.close()
+        task = asyncio.ensure_future(opening)
+        while not loading.is_set():
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(main())
+    go.set()
+    join_openers()  # the loop takes what it is told, and has no turn left
+    loop.close()
+    assert [session.closed for session in opened] == [True]
+
+
 # ---- closing --------------------------------------------------------------------------------
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_closing_leaves_no_thread() -> None:
